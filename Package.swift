@@ -1,0 +1,57 @@
+// swift-tools-version: 6.1
+// The package: one row a room. A room may import only the rooms named in its row, so the direction of imports is
+// checked by the compiler; docs/architecture.md says what each room owns.
+import PackageDescription
+
+/// A Swift room: its library target and its tests.
+func room(
+    _ name: String, uses: [Target.Dependency] = [], testUses: [Target.Dependency] = []
+) -> [Target] {
+    [
+        .target(name: name, dependencies: uses),
+        .testTarget(
+            name: name + "Tests", dependencies: [.byName(name: name), "TestSupport"] + testUses,
+            path: "Tests/" + name + "Tests"),
+    ]
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "mergeset-storage",
+    products: [
+        .executable(name: "mergeset-bench", targets: ["mergeset-bench"]),
+        .library(name: "Mergeset", targets: ["Mergeset"]),
+        .library(name: "SeriesIndex", targets: ["SeriesIndex"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
+    targets: [
+        // System libraries and C shims.
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CJemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        .target(name: "CXXHash"),
+        .target(name: "CIntrinsics"),
+    ]
+        + room("StorageBytes", uses: ["CZstd", "CXXHash", "CIntrinsics"])
+        + room("StorageRuntime", uses: ["StorageBytes", "CIntrinsics"])
+        + room("StorageFiles", uses: ["StorageRuntime", "StorageBytes"])
+        + room("Mergeset", uses: ["StorageFiles", "StorageRuntime", "StorageBytes"])
+        + room("SeriesIndex", uses: ["Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes"])
+        + room("Workloads", uses: ["StorageRuntime", "StorageBytes", yams])
+        + room(
+            "BenchHarness",
+            uses: [
+                "Workloads", "SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CJemalloc",
+            ])
+        + [
+            .executableTarget(
+                name: "mergeset-bench", dependencies: ["BenchHarness", "Workloads", argumentParser]),
+            .target(name: "TestSupport", dependencies: ["StorageBytes"], path: "Tests/TestSupport"),
+        ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)
