@@ -96,7 +96,8 @@ struct Sorter {
     /// Sorts strings that share their first `depth` bytes and whose keys are those at `depth`.
     func sort(_ refs: UnsafeMutablePointer<ItemRef>, _ count: Int, _ depth: Int) {
         if depth > ItemSort.depthMax {
-            UnsafeMutableBufferPointer(start: refs, count: count).sort { isLess($0, $1, depth) }
+            var buffer = UnsafeMutableBufferPointer(start: refs, count: count)
+            buffer.sort { isLess($0, $1, depth) }
         } else if count >= ItemSort.radixMin {
             radix(refs, count, depth)
         } else {
