@@ -1,0 +1,49 @@
+// Limits.swift - the numbers of the formats and of the merge policy (docs/format/mergeset-table.md, 21).
+
+/// Numbers that the formats fix.
+public enum Limits {
+    /// Longest item, and most bytes of items in a block.
+    public static let itemBytesMax = 65536
+    /// Most bytes of items in a block that we write; a single item may fill it.
+    public static let blockBytesMax = 65536
+    /// An index block is closed as soon as its headers take this many bytes.
+    public static let indexBlockBytesMin = 65536
+    /// Items data of a block, as stored: more is corruption.
+    public static let itemsDataBytesMax = 131_072
+    /// Lengths data of a block, as stored: more is corruption.
+    public static let lensDataBytesMax = 1_048_576
+    /// An index block, as stored: more is corruption.
+    public static let indexBlockStoredBytesMax = 131_072
+    /// Items in a block that we write: as many as plain lengths data can hold.
+    static let blockItemsMax = lensDataBytesMax / 8
+    /// A block whose items, without the common prefix, have fewer bytes is stored plain.
+    static let compressedBlockBytesMin = 64
+    /// A compressed block that is not smaller than this part of its items is stored plain.
+    static let compressedShareMax = 0.9
+    /// Decoded payloads that a reader accepts. A block holds at most 64 KiB of items when the reference or we wrote
+    /// it; readers must not rely on that, but memory has to be bounded: 64 MiB.
+    static let decodedBytesMax = 64 << 20
+    /// Items that a reader accepts in a block: each takes at least two bytes of lengths payload.
+    static let decodedItemsMax = decodedBytesMax / 2
+
+    /// Metric ids in a tag row at which the reference stops merging it with others.
+    public static let rowIDsFull = 64
+    /// Most metric ids in a tag row that we write, as in the reference (63 + 63).
+    public static let rowIDsMax = 126
+}
+
+/// Numbers of the merge policy, which are free to change.
+enum MergePolicy {
+    /// Parts of a regular merge.
+    static let partsMax = 15
+    /// Smallest number of parts of a final merge.
+    static let finalPartsMin = 2
+    /// The output of a merge is at least this many times its biggest source.
+    static let multiplierMin = 1.7
+    /// Largest output of a merge.
+    static let outputBytesMax: UInt64 = 400_000_000_000
+    /// Parts at which the flushing thread helps with merging.
+    static let assistedPartsMin = 512
+    /// A table that has merged nothing for this long starts final merges.
+    static let idleNanosecondsMax: UInt64 = 30_000_000_000
+}

@@ -1,0 +1,45 @@
+// TableOptions.swift - what can be set when a table is opened.
+
+/// How merges treat the rows of the inverted index (docs/format/mergeset-table.md, 13).
+public enum TagRowMerging: String, Sendable, CaseIterable {
+    /// Items are opaque; nothing is rewritten.
+    case none
+    /// Rows of one tag are united as they stream by, across blocks.
+    case streaming
+    /// The reference's algorithm, block by block.
+    case blockwise
+}
+
+/// Settings of a table. The defaults suit a storage node.
+public struct TableOptions: Sendable {
+    /// Shards that collect added items; 0 means one per available CPU.
+    public var shardCount = 0
+    /// A shard hands its run over when it holds this many bytes.
+    public var runBytesMax = 24 << 20
+    /// Bytes of runs in memory at which a flush starts; adding waits at twice as many.
+    public var memoryBytesMax = 64 << 20
+    /// Items are made durable at the latest after this time, plus the time the flush takes (live mode; virtual time in
+    /// deterministic mode).
+    public var flushIntervalNanoseconds: UInt64 = 1_000_000_000
+    /// How merges treat tag rows.
+    public var tagRowMerging = TagRowMerging.none
+    /// Whether tag rows added through ``ItemWriter/addTagRows(_:id:registration:)`` are gathered per tag in the shard;
+    /// otherwise each becomes an item with one id at once.
+    public var gathersTagRows = true
+    /// Background merge workers; 0 means half the CPUs, at least one.
+    public var mergeWorkers = 0
+    /// Whether background merges run at all.
+    public var mergesInBackground = true
+    /// Bytes of decoded data blocks kept for searches, all parts together.
+    public var dataBlockCacheBytes = 256 << 20
+    /// Bytes of decoded index blocks kept for searches, all parts together.
+    public var indexBlockCacheBytes = 64 << 20
+    /// Compression level of parts made by flushes and merges; nil chooses by the number of items.
+    public var compressionLevel: Int?
+    /// Called after new items became visible to searches of durable items; from whichever thread flushed them, without
+    /// any lock of the table held.
+    public var onNewItems: (@Sendable () -> Void)?
+
+    /// The defaults.
+    public init() {}
+}
