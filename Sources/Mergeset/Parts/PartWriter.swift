@@ -30,14 +30,14 @@ struct PartWriter: ~Copyable {
     private let indexFile: FileWriter
     private let metaindexFile: FileWriter
 
-    private var block = BlockEncoder()
-    private var itemsData = RawBuffer(capacity: Limits.itemsDataBytesMax)
-    private var lensData = RawBuffer(capacity: 1 << 16)
-    private var indexBlock = RawBuffer(capacity: 2 * Limits.indexBlockBytesMin)
+    private var block: BlockEncoder
+    private var itemsData: RawBuffer
+    private var lensData: RawBuffer
+    private var indexBlock: RawBuffer
     private var indexBlockHeaders = 0
-    private var indexBlockFirst = RawBuffer(capacity: 256)
-    private var metaindex = RawBuffer(capacity: 4096)
-    private var stored = RawBuffer(capacity: Limits.indexBlockStoredBytesMax)
+    private var indexBlockFirst: RawBuffer
+    private var metaindex: RawBuffer
+    private var stored: RawBuffer
 
     private var firstItem: [UInt8] = []
     private var copiedLast: [UInt8]?
@@ -50,15 +50,25 @@ struct PartWriter: ~Copyable {
 
     /// Creates the directory and its files.
     init(directory: String, level: Int, files: any FileSystem) throws(StorageError) {
+        try files.makeDirectory(directory, parents: false)
+        let metaindexOut = try files.create(Paths.join(directory, PartFile.metaindex.rawValue))
+        let indexOut = try files.create(Paths.join(directory, PartFile.index.rawValue))
+        let itemsOut = try files.create(Paths.join(directory, PartFile.items.rawValue))
+        let lensOut = try files.create(Paths.join(directory, PartFile.lens.rawValue))
         self.directory = directory
         self.files = files
         self.level = level
-        try files.makeDirectory(directory, parents: false)
-        metaindexFile = FileWriter(
-            try files.create(Paths.join(directory, PartFile.metaindex.rawValue)), bufferBytes: 4096)
-        indexFile = FileWriter(try files.create(Paths.join(directory, PartFile.index.rawValue)), bufferBytes: 64 << 10)
-        itemsFile = FileWriter(try files.create(Paths.join(directory, PartFile.items.rawValue)), bufferBytes: 512 << 10)
-        lensFile = FileWriter(try files.create(Paths.join(directory, PartFile.lens.rawValue)))
+        metaindexFile = FileWriter(metaindexOut, bufferBytes: 4096)
+        indexFile = FileWriter(indexOut, bufferBytes: 64 << 10)
+        itemsFile = FileWriter(itemsOut, bufferBytes: 512 << 10)
+        lensFile = FileWriter(lensOut)
+        block = BlockEncoder()
+        itemsData = RawBuffer(capacity: Limits.itemsDataBytesMax)
+        lensData = RawBuffer(capacity: 1 << 16)
+        indexBlock = RawBuffer(capacity: 2 * Limits.indexBlockBytesMin)
+        indexBlockFirst = RawBuffer(capacity: 256)
+        metaindex = RawBuffer(capacity: 4096)
+        stored = RawBuffer(capacity: Limits.indexBlockStoredBytesMax)
         kinds = .allocate(capacity: 8)
         kinds.initialize(repeating: KindTally(), count: 8)
     }
