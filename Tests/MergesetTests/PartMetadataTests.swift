@@ -88,7 +88,8 @@ import Testing
 
     @Test func lastKeyWinsAndNullCountsChangeNothing() throws {
         let text =
-            #"{"ItemsCount":1,"itemscount":3,"ITEMSCOUNT":null,"BlocksCount":2,"FirstItem":"ff","firstitem":"61","LastItem":"\u0036\u0032"}"#
+            #"{"ItemsCount":1,"itemscount":3,"ITEMSCOUNT":null,"BlocksCount":2,"#
+            + #""FirstItem":"ff","firstitem":"61","LastItem":"\u0036\u0032"}"#
         let expected = PartMetadata(itemsCount: 3, blocksCount: 2, firstItem: [0x61], lastItem: [0x62])
         #expect(try Self.parse(text, name: "3_2_1") == expected)
     }

@@ -38,7 +38,6 @@ import Testing
             for size in try run["flush_sizes"].array.map({ try $0.uint64 }) {
                 sizes.append(size)
                 addedBytes += size
-                partsMax = max(partsMax, sizes.count)
                 while true {
                     let chosen = PartSelection.select(
                         sizes: sizes, isMerging: sizes.map { _ in false }, maxOutputBytes: MergePolicy.outputBytesMax,
@@ -50,6 +49,7 @@ import Testing
                     merges += 1
                     rewrittenBytes += sum
                 }
+                partsMax = max(partsMax, sizes.count)  // the file counts between flushes, when merging has ended
             }
             #expect(sizes.sorted() == (try run["final_sizes_sorted"].array.map { try $0.uint64 }))
             #expect(partsMax == (try run["max_parts"].int))
