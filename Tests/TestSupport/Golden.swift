@@ -68,5 +68,13 @@ extension [UInt8] {
     public init(text: String) { self = Array(text.utf8) }
 }
 
-/// The bytewise order of items, written down as plainly as possible: the model against which the engine is tested.
-public func isSmaller(_ a: [UInt8], _ b: [UInt8]) -> Bool { a.lexicographicallyPrecedes(b) }
+/// The bytewise order of items, in terms of the C library only: the model against which the engine is tested.
+public func isSmaller(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+    let order = a.withUnsafeBytes { x in
+        b.withUnsafeBytes { y in
+            guard let p = x.baseAddress, let q = y.baseAddress else { return Int32(0) }
+            return memcmp(p, q, min(a.count, b.count))
+        }
+    }
+    return order != 0 ? order < 0 : a.count < b.count
+}
