@@ -201,7 +201,9 @@ struct JSONReader {
     private mutating func fourHexDigits() throws(JSONError) -> UInt32 {
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard let byte = peek(), let digit = Self.hexDigit(byte) else { throw failure("four hex digits are expected") }
+            guard let byte = peek(), let digit = Self.hexDigit(byte) else {
+                throw failure("four hex digits are expected")
+            }
             value = value << 4 | UInt32(digit)
             position += 1
         }

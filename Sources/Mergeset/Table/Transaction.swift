@@ -49,8 +49,8 @@ struct Transaction: Equatable, Sendable {
         Paths.join(Paths.join(table, directoryName), Hex.name(suffix))
     }
 
-    /// Replaces the parts called `sources` by the one in ``temporaryPath(table:suffix:)``, which gets the name `target`.
-    /// `table` is the cleaned path of the table.
+    /// Replaces the parts called `sources` by the one in ``temporaryPath(table:suffix:)``, which gets the name
+    /// `target`. `table` is the cleaned path of the table.
     init(table: String, sources: [String], suffix: UInt64, target: String) {
         self.sources = sources.map { Paths.join(table, $0) }
         temporary = Self.temporaryPath(table: table, suffix: suffix)
@@ -141,7 +141,7 @@ struct Transaction: Equatable, Sendable {
         do throws(StorageError) {
             try files.writeAtomically(bytes, to: path)
         } catch {
-            // A file that was there before is not ours, and stays.
+            // A file that was there before is not ours and stays; the next open will execute it.
             let isGone = error.kind != .alreadyExists && Self.takeBack(path, on: files)
             throw WriteFailure(error: error, mayBeCommitted: !isGone)
         }
@@ -162,8 +162,8 @@ struct Transaction: Equatable, Sendable {
         }
     }
 
-    /// Does what the committed transaction in `file` says, durably, and removes the file. May be repeated after a failure
-    /// and after a crash at any point.
+    /// Does what the committed transaction in `file` says, durably, and removes the file. May be repeated after a
+    /// failure and after a crash at any point.
     ///
     /// - Parameters:
     ///   - table: The path of the table; all paths of the transaction must lie inside it.
