@@ -36,7 +36,7 @@ let package = Package(
         .target(name: "CXXHash"),
         .target(name: "CIntrinsics"),
     ]
-        + room("StorageBytes", uses: ["CZstd", "CXXHash", "CIntrinsics"])
+        + room("StorageBytes", uses: ["CZstd", "CXXHash", "CIntrinsics"], testUses: ["CIntrinsics"])
         + room("StorageRuntime", uses: ["StorageBytes", "CIntrinsics"])
         + room("StorageFiles", uses: ["StorageRuntime", "StorageBytes"])
         + room("Mergeset", uses: ["StorageFiles", "StorageRuntime", "StorageBytes"])

@@ -123,7 +123,7 @@ public enum Hex {
     /// Exactly 16 uppercase digits: part suffixes and transaction names.
     public static func name(_ value: UInt64) -> String {
         String(unsafeUninitializedCapacity: 16) { target in
-            for index in 0..<16 { target[index] = upper[Int(value >> UInt64(60 - 4 * index)) & 15] }
+            for index in 0..<16 { target[index] = upper[Int(value >> UInt64(60 - 4 * index) & 15)] }
             return 16
         }
     }

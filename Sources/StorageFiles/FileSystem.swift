@@ -39,7 +39,8 @@ public struct DirectoryEntry: Sendable, Equatable {
 /// path and the name of the failed call.
 public protocol FileSystem: AnyObject, Sendable {
     /// Makes a directory (mode 0755). With `parents`, also the missing directories above it, and an existing directory
-    /// is fine. Syncs the immediate parent directory.
+    /// is fine. Syncs the immediate parent directory, also when nothing had to be made: an earlier process may have
+    /// died between the two steps.
     func makeDirectory(_ path: String, parents: Bool) throws(StorageError)
     /// The entries of a directory, sorted by name bytewise, without `.` and `..`.
     func list(_ path: String) throws(StorageError) -> [DirectoryEntry]
@@ -59,13 +60,18 @@ public protocol FileSystem: AnyObject, Sendable {
     func sync(_ path: String) throws(StorageError)
     /// Bytes that an unprivileged process may still write to the device of `path`.
     func freeSpaceBytes(_ path: String) throws(StorageError) -> UInt64
-    /// Creates `path` if it is missing and takes an exclusive lock on it without waiting; `.locked` when it is taken.
-    /// The lock is released when the value is released or closed. The file is never removed.
+    /// Creates `path` if it is missing, takes an exclusive lock on it without waiting (`.locked` when it is taken) and
+    /// empties it. The lock is given back when the value is released or dies. The file is never removed.
     func lock(_ path: String) throws(StorageError) -> any FileLock
     /// Opens a regular file for reading at any place.
     func open(_ path: String) throws(StorageError) -> any ReadableFile
     /// Creates a file for appending; `.alreadyExists` when there is one.
     func create(_ path: String) throws(StorageError) -> any WritableFile
+    /// Where relative paths start: an absolute path without `.` and `..`.
+    func currentDirectory() throws(StorageError) -> String
+    /// The next number for the name of a temporary file: 1, 2, ... One count for each file system, so that two
+    /// deterministic runs in one process use the same names.
+    func nextTemporaryNumber() -> UInt64
     /// Counts of calls and bytes since the start.
     var counters: FileCounters { get }
 }

@@ -69,7 +69,7 @@ public final class Condition: @unchecked Sendable {
     public func wait(_ lock: Lock, nanoseconds: UInt64) -> Bool {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
-        let total = UInt64(time.tv_nsec) + nanoseconds
+        let total = UInt64(time.tv_nsec) + min(nanoseconds, .max >> 1)
         time.tv_sec += Int(min(total / 1_000_000_000, 1 << 31))
         time.tv_nsec = Int(total % 1_000_000_000)
         return pthread_cond_timedwait(condition, lock.mutex, &time) == 0

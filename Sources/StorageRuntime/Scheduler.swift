@@ -63,7 +63,8 @@ private final class ThreadTask: BackgroundTask, @unchecked Sendable {
     private let condition = Condition()
     private var isWoken = false
     private var isStopped = false
-    var thread: Thread?  // set once, before the task is handed out
+    private let joining = Lock()
+    var thread: Thread?  // set once, before the task is handed out; taken away under `joining`
 
     init(_ step: @escaping @Sendable () -> NextStep) { self.step = step }
 
@@ -75,7 +76,10 @@ private final class ThreadTask: BackgroundTask, @unchecked Sendable {
     func stop() {
         lock.withLock { isStopped = true }
         condition.signal()
-        thread?.join()
+        joining.withLock {
+            thread?.join()
+            thread = nil
+        }
     }
 
     func run() {
@@ -155,7 +159,9 @@ private final class VirtualTask: BackgroundTask, @unchecked Sendable {
             isRunning = false
             switch next {
             case .again: dueNanoseconds = 0
-            case .after(let nanoseconds): dueNanoseconds = min(dueNanoseconds, now &+ nanoseconds)
+            case .after(let nanoseconds):
+                let (due, isNever) = now.addingReportingOverflow(nanoseconds)
+                if !isNever { dueNanoseconds = min(dueNanoseconds, due) }
             case .whenWoken: break
             }
         }
