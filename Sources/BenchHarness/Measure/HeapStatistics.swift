@@ -54,8 +54,7 @@ public struct HeapStatistics: Sendable, Equatable {
 
     private static func refresh() {
         var epoch: UInt64 = 1
-        var size = MemoryLayout<UInt64>.size
-        _ = mallctl("epoch", &epoch, &size, &epoch, size)
+        _ = mallctl("epoch", nil, nil, &epoch, MemoryLayout<UInt64>.size)
     }
 
     private static func number(_ name: String) -> UInt64? {

@@ -19,7 +19,7 @@ public struct CPUTime: Sendable, Equatable {
     /// CPU time used by the process so far.
     public static func ofProcess() -> CPUTime {
         var usage = rusage()
-        getrusage(RUSAGE_SELF, &usage)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         var time = CPUTime()
         time.user = seconds(usage.ru_utime)
         time.system = seconds(usage.ru_stime)
@@ -143,10 +143,14 @@ enum ProcFile {
 
     /// The whole number behind the first occurrence of `label`.
     static func number(after label: StaticString, in text: UnsafeRawBufferPointer) -> UInt64? {
-        guard let start = text.baseAddress,
-            let found = memmem(start, text.count, label.utf8Start, label.utf8CodeUnitCount)
-        else { return nil }
-        var position = UnsafeRawPointer(found) - start + label.utf8CodeUnitCount
+        let length = label.utf8CodeUnitCount
+        guard let start = text.baseAddress, text.count >= length else { return nil }
+        var position = 0
+        while memcmp(start + position, label.utf8Start, length) != 0 {
+            position += 1
+            if position + length > text.count { return nil }
+        }
+        position += length
         while position < text.count, text[position] == UInt8(ascii: " ") || text[position] == UInt8(ascii: "\t") {
             position += 1
         }

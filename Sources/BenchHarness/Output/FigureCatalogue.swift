@@ -212,7 +212,10 @@ public enum FigureCatalogue {
                 "one dependent load at a random place in 64 MiB, best of three"),
             .init(
                 "zstd_bytes_per_second", "bytes/s", .none, .timed,
-                "compressing the sorted items of a sample of the series in blocks of 64 KiB at the level of the flushes, best of three"),
+                "compressing the sorted items of a sample of the series in blocks of 64 KiB at zstd_level, best of three"),
+            .init(
+                "zstd_level", "level", .none, .exact,
+                "level of a part with all items of the table, unless one was set"),
             .init("zstd_ratio", "ratio", .none, .exact, live: .exact, "bytes before / bytes after that compression"),
             .init(
                 "plain_sort_ns_per_item", "ns", .none, .timed,

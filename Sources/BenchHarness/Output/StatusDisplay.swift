@@ -141,15 +141,18 @@ public final class StatusDisplay: @unchecked Sendable {
     /// Writes text to standard output.
     public static func writeOutput(_ text: String) { writeAll(STDOUT_FILENO, Array(text.utf8)) }
 
-    private static func writeAll(_ file: Int32, _ bytes: [UInt8]) {
-        bytes.withUnsafeBytes { bytes in
-            var start = 0
-            while start < bytes.count {
-                let count = Glibc.write(file, bytes.baseAddress! + start, bytes.count - start)
-                if count < 0 && errno == EINTR { continue }
-                if count <= 0 { return }  // nobody reads any more
-                start += count
-            }
+    /// Writes bytes to standard output.
+    public static func writeOutput(_ bytes: UnsafeRawBufferPointer) { writeAll(STDOUT_FILENO, bytes) }
+
+    private static func writeAll(_ file: Int32, _ bytes: [UInt8]) { bytes.withUnsafeBytes { writeAll(file, $0) } }
+
+    private static func writeAll(_ file: Int32, _ bytes: UnsafeRawBufferPointer) {
+        var start = 0
+        while start < bytes.count {
+            let count = Glibc.write(file, bytes.baseAddress.unsafelyUnwrapped + start, bytes.count - start)
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { return }  // nobody reads any more
+            start += count
         }
     }
 }

@@ -72,9 +72,10 @@ public struct ReadBack: Sendable, Equatable {
     }
 
     private static func find(_ item: [UInt8], _ cursor: inout TableCursor) throws(StorageError) -> Bool {
-        try item.withUnsafeBytes { (bytes) throws(StorageError) in
+        try item.withStorageBytes { (bytes) throws(StorageError) in
             try cursor.seek(bytes)
-            return try cursor.next() && Bytes.compare(cursor.item, bytes) == 0
+            guard try cursor.next() else { return false }
+            return Bytes.compare(cursor.item, bytes) == 0
         }
     }
 
@@ -83,13 +84,24 @@ public struct ReadBack: Sendable, Equatable {
         _ prefix: [UInt8], _ wanted: Set<UInt64>, _ cursor: inout TableCursor
     ) throws(StorageError) -> Set<UInt64> {
         var rest = wanted
-        return try prefix.withUnsafeBytes { (bytes) throws(StorageError) in
+        return try prefix.withStorageBytes { (bytes) throws(StorageError) in
             try cursor.seek(bytes)
-            while !rest.isEmpty, try cursor.next(), Bytes.starts(cursor.item, with: bytes) {
+            while !rest.isEmpty {
+                guard try cursor.next() else { break }
+                guard Bytes.starts(cursor.item, with: bytes) else { break }
                 guard let row = try? TagRow(cursor.item) else { continue }
                 for index in 0..<row.idCount { rest.remove(row.id(index)) }
             }
             return rest
         }
+    }
+}
+
+extension [UInt8] {
+    /// Lends the bytes to a body that throws errors of the storage.
+    fileprivate func withStorageBytes<Result>(
+        _ body: (UnsafeRawBufferPointer) throws(StorageError) -> Result
+    ) throws(StorageError) -> Result {
+        try withUnsafeBufferPointer { (buffer) throws(StorageError) in try body(UnsafeRawBufferPointer(buffer)) }
     }
 }
