@@ -92,7 +92,7 @@ public final class RealFileSystem: FileSystem {
         do throws(StorageError) {
             descriptor = try SystemCall.open(parent, O_RDONLY | O_DIRECTORY)
         } catch {
-            if error.kind == .notFound { return }
+            if error.kind == .notFound || error.kind == .io(errno: ENOTDIR) { return }  // nothing can be there
             throw error
         }
         defer { close(descriptor) }

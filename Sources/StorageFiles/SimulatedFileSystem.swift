@@ -180,13 +180,23 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         state.lock()
         defer { state.unlock() }
         let path = try cleaned(path)
-        if path != "/" { try makeDirectoryStep(path, parents) }
+        if path != "/" {
+            try makeDirectoryStep(path, parents)
+        } else if !parents {
+            throw SystemCall.error("mkdir", path, EEXIST)
+        }
         let parent = Paths.parent(path)
         try syncDirectory(try find(parent, "fsync"), parent)
     }
 
     private func makeDirectoryStep(_ path: String, _ parents: Bool) throws(StorageError) {
-        if parents, Paths.parent(path) != "/" { try makeDirectoryStep(Paths.parent(path), true) }
+        let parent = Paths.parent(path)
+        if parents, parent != "/" {
+            if let node = try? find(parent, "mkdir"), !node.isDirectory {
+                throw SystemCall.error("mkdir", path, ENOTDIR)
+            }
+            try makeDirectoryStep(parent, true)
+        }
         let place = try place(path, "mkdir")
         if let node = place.node {
             if parents && node.isDirectory { return }
@@ -237,7 +247,7 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
             throw StorageError(.invalidArgument, "removeAll wants a path that ends in a name", path: path)
         }
         let parent = Paths.parent(path)
-        guard let directory = try? find(parent, "open") else { return }
+        guard let directory = try? find(parent, "open"), directory.isDirectory else { return }
         try removeTree(try place(path, "unlink"))
         try syncDirectory(directory, parent)
     }
@@ -271,15 +281,15 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         let from = try place(source, "rename")
         let to = try place(target, "rename")
         guard let node = from.node else { throw SystemCall.error("rename", source, ENOENT) }
+        // In the order in which Linux checks.
+        if Paths.isStrictlyInside(target, source) { throw SystemCall.error("rename", target, EINVAL) }
+        if Paths.isStrictlyInside(source, target) { throw SystemCall.error("rename", target, ENOTEMPTY) }
         if let old = to.node {
             if old === node { return }
             if old.isDirectory != node.isDirectory {
                 throw SystemCall.error("rename", target, old.isDirectory ? EISDIR : ENOTDIR)
             }
             if !old.entries.isEmpty { throw SystemCall.error("rename", target, ENOTEMPTY) }
-        }
-        if node.isDirectory, Paths.isStrictlyInside(target, source) {
-            throw SystemCall.error("rename", target, EINVAL)
         }
         // The new name first: the node is never without one.
         change([
@@ -295,9 +305,9 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         let target = try cleaned(target)
         try begin(.hardLink, source, target: target)
         let node = try find(source, "link")
-        if node.isDirectory { throw SystemCall.error("link", source, EPERM) }
         let to = try place(target, "link")
         if to.node != nil { throw SystemCall.error("link", target, EEXIST) }
+        if node.isDirectory { throw SystemCall.error("link", source, EPERM) }
         add(node, at: to)
     }
 

@@ -155,7 +155,7 @@ import Testing
 
     @Test(arguments: [1, 2, 3] as [UInt64]) func randomRows(seed: UInt64) {
         var random = SplitMix64(seed: seed)
-        for round in 0..<20_000 {
+        for round in 0..<6_000 {
             let kind: UInt8 = random.below(2) == 0 ? 1 : 6
             var row: [UInt8] = [kind] + (0..<(kind == 1 ? 8 : 16)).map { _ in UInt8(random.below(3)) }
             for _ in 0..<2 {

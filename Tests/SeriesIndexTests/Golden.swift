@@ -144,11 +144,15 @@ extension MetricName {
         "tenant": [0, 1, 0x30], "client": [0, 1, 0x38], "name": [0, 1, 0x40], "measurement": [0, 1, 0x48],
     ]
 
-    private static func sortKey(_ key: [UInt8]) -> [UInt8] {
-        for (special, position) in specialKeys {
-            let first = String(special.prefix(1)).uppercased()
-            if key == Array(special.utf8) || key == Array((first + special.dropFirst()).utf8) { return position }
+    /// The special keys in both spellings.
+    private static let positions: [[UInt8]: [UInt8]] = {
+        var all: [[UInt8]: [UInt8]] = [:]
+        for (key, position) in specialKeys {
+            all[Array(key.utf8)] = position
+            all[Array((key.prefix(1).uppercased() + key.dropFirst()).utf8)] = position
         }
-        return key
-    }
+        return all
+    }()
+
+    private static func sortKey(_ key: [UInt8]) -> [UInt8] { positions[key] ?? key }
 }

@@ -99,7 +99,7 @@ import Testing
                 "namespace",
             ]
             + ["abcdefgh", "abcdefgh\0", "abcdefghi", "abcdefg", "abcdefgha", "environment", "environmenu"]
-        for round in 0..<3000 {
+        for round in 0..<1500 {
             // Mostly names of a usual size, sometimes above the bound of the insertion sort.
             let count = random.below(round % 10 == 0 ? 200 : 20)
             let tags = (0..<count).map { _ in (pool[random.below(pool.count)], String(random.below(100))) }
@@ -180,7 +180,7 @@ import Testing
     @Test(arguments: [31, 32] as [UInt64]) func randomBytesNeverTrap(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         var workspace = CanonicalName()
-        for _ in 0..<20_000 {
+        for _ in 0..<10_000 {
             // Small numbers are likely, so that lengths and terminators fit now and then.
             let bytes = (0..<random.below(60)).map { _ in
                 random.below(3) == 0 ? UInt8(truncatingIfNeeded: random.next()) : UInt8(random.below(4))
@@ -206,6 +206,54 @@ import Testing
                 if let model, isName { #expect([UInt8](workspace.bytes) == model.canonical, "seed \(seed)") }
             }
             _ = withExactCopy(bytes) { try? TSID($0) }
+        }
+    }
+
+    @Test func aBrokenNameLeavesNothingBehind() throws {
+        var workspace = CanonicalName()
+        #expect([UInt8](workspace.bytes) == MetricName("", []).canonical)
+        let name = MetricName("group", [("b", "1"), ("a", "2")])
+        func checkEmpty(_ workspace: borrowing CanonicalName) {
+            #expect(workspace.count == 0)
+            #expect(workspace.bytes.isEmpty)
+            #expect(workspace.group.isEmpty)
+            #expect(workspace.escapedGroup.isEmpty)
+            #expect(workspace.tagCount == 0)
+        }
+        // Cuts between labels leave a shorter name; all others are errors.
+        let raw = name.raw
+        for count in 0..<raw.count where ![8, 17, 23].contains(count) {
+            check(name, &workspace)
+            #expect(throws: DecodeError.truncated, "\(count)") {
+                try withExactCopy(Array(raw[..<count])) { try workspace.canonicalize(raw: $0) }
+            }
+            checkEmpty(workspace)
+        }
+        let canonical = name.canonical
+        for count in 0..<canonical.count where ![14, 18].contains(count) {
+            check(name, &workspace)
+            #expect(throws: DecodeError.self, "\(count)") {
+                try withExactCopy(Array(canonical[..<count])) { try workspace.load(canonical: $0) }
+            }
+            checkEmpty(workspace)
+        }
+    }
+
+    @Test func canonicalPartsAboveSixteenBitsAreRefused() {
+        var workspace = CanonicalName()
+        for (part, fits) in [(65_535, true), (65_536, false)] {
+            let long = [UInt8](repeating: 65, count: part) + [1]
+            for bytes in [
+                [UInt8](repeating: 0, count: 8) + [1, 66, 1] + long, [0, 0, 0, 0, 0, 0, 0, 0, 1] + long + [1],
+            ] {
+                let error: DecodeError? = withExactCopy(bytes) { bytes in
+                    do throws(DecodeError) {
+                        try workspace.load(canonical: bytes)
+                        return nil
+                    } catch { return error }
+                }
+                #expect(error == (fits ? nil : .outOfRange))
+            }
         }
     }
 

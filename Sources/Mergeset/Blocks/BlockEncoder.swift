@@ -56,11 +56,14 @@ public struct BlockEncoder: ~Copyable {
     /// The first item; empty while there is none.
     public var firstItem: UnsafeRawBufferPointer { first.bytes }
 
+    /// Whether ``encode(level:items:lens:)`` was called since the block was started. It takes no more items then; its
+    /// contents stay for ``lastItem()`` until ``removeAll()``.
+    public var isEncoded: Bool { bytesMax < 0 }
+    private var bytesMax = Limits.blockBytesMax
+
     /// Tells whether the packing rule lets an item of this length into the block. An empty block takes any item.
     @inline(__always)
-    public func fits(_ length: Int) -> Bool {
-        dataBytes &+ length <= Limits.blockBytesMax && count < Limits.blockItemsMax
-    }
+    public func fits(_ length: Int) -> Bool { dataBytes &+ length <= bytesMax && count < Limits.blockItemsMax }
 
     /// Starts over with an empty block.
     public mutating func removeAll() {
@@ -69,6 +72,7 @@ public struct BlockEncoder: ~Copyable {
         count = 0
         dataBytes = 0
         smallestShared = .max
+        bytesMax = Limits.blockBytesMax
     }
 
     /// Appends an item that is not smaller than the one before.
@@ -112,6 +116,7 @@ public struct BlockEncoder: ~Copyable {
     /// - Complexity: O(items + bytes), no allocation once the buffers have grown.
     public mutating func encode(level: Int, items: inout RawBuffer, lens: inout RawBuffer) -> EncodedBlock {
         precondition(count > 0, "encoding a block without items")
+        bytesMax = -1
         let commonPrefixCount = count == 1 ? first.count : smallestShared
         let itemsStart = items.count
         let lensStart = lens.count

@@ -77,10 +77,12 @@ extension TagGatherer {
         _ second: UnsafeRawPointer, _ secondCount: Int, _ ids: UnsafePointer<UInt64>, _ idCount: Int,
         _ arena: inout RawBuffer, _ refs: inout RefList
     ) {
+        let prefixCount = (date == nil ? 9 : 17) &+ firstCount &+ secondCount
+        let idsMax = min(Limits.rowIDsMax, (Limits.itemBytesMax &- prefixCount) >> 3)
         var written = 0
         while written < idCount {
-            let take = min(idCount &- written, Limits.rowIDsMax)
-            let length = (date == nil ? 9 : 17) &+ firstCount &+ secondCount &+ take &* 8
+            let take = min(idCount &- written, idsMax)
+            let length = prefixCount &+ take &* 8
             arena.reserve(length)
             let start = arena.end
             var out = start

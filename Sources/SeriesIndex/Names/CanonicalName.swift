@@ -140,12 +140,11 @@ public struct CanonicalName: ~Copyable, @unchecked Sendable {
     /// - Parameter raw: Stays alive and unchanged while ``group``, ``key(_:)`` and ``value(_:)`` are used;
     ///   ``bytes`` and ``tag(_:)`` do not need it.
     /// - Throws: `.truncated` when a tenant, a length or the bytes it announces are cut; `.outOfRange` above
-    ///   ``rawBytesMax``. The workspace then holds a name without tags and of no further meaning.
+    ///   ``rawBytesMax``. The workspace is empty then: no bytes, no group, no tags.
     /// - Complexity: linear while the tags arrive nearly in order, else insertion sort up to 32 tags and merge sort
     ///   above. No allocation unless the name is longer than all before it.
     public mutating func canonicalize(raw: UnsafeRawBufferPointer) throws(DecodeError) {
-        tagCount = 0
-        trim()
+        clear()
         guard raw.count >= Tenant.storedBytes, let start = raw.baseAddress else { throw .truncated }
         guard raw.count <= CanonicalName.rawBytesMax else { throw .outOfRange }
         let end = start + raw.count
@@ -162,13 +161,13 @@ public struct CanonicalName: ~Copyable, @unchecked Sendable {
         var previous: UInt64 = 0
         var address = start + Tenant.storedBytes
         while address < end {
-            guard end - address >= 2 else { throw .truncated }
+            guard end - address >= 2 else { throw fail(.truncated) }
             let keyLength = loadLength(address)
             let key = address + 2
-            guard end - key >= keyLength &+ 2 else { throw .truncated }
+            guard end - key >= keyLength &+ 2 else { throw fail(.truncated) }
             let value = key + keyLength + 2
             let valueLength = loadLength(value - 2)
-            guard end - value >= valueLength else { throw .truncated }
+            guard end - value >= valueLength else { throw fail(.truncated) }
             address = value + valueLength
             if keyLength == 0 {
                 groupStart = value
@@ -210,9 +209,7 @@ public struct CanonicalName: ~Copyable, @unchecked Sendable {
     ///   when a key or value has more than 65535 bytes, which no raw name can hold. The workspace then holds a name
     ///   without tags and of no further meaning.
     public mutating func load(canonical: UnsafeRawBufferPointer) throws(DecodeError) {
-        tagCount = 0
-        groupCount = 0
-        trim()
+        clear()
         guard canonical.count <= CanonicalName.rawBytesMax else { throw .outOfRange }
         var reader = try CanonicalNameReader(canonical)
         // The parts go to the side buffer in raw form; each grows by two bytes of length and loses its terminator.
@@ -221,8 +218,8 @@ public struct CanonicalName: ~Copyable, @unchecked Sendable {
         source = UnsafeRawPointer(side.base)
         tenant = reader.tenant
         side.appendBigEndian(tenant.bits)
-        groupStart = UnsafeRawPointer(side.end)
-        groupCount = try TagEscape.unescape(reader.escapedGroup, at: side.end)
+        let group = UnsafeRawPointer(side.end)
+        let groupCount = try TagEscape.unescape(reader.escapedGroup, at: side.end)
         side.commit(groupCount)
 
         var count = 0
@@ -236,6 +233,8 @@ public struct CanonicalName: ~Copyable, @unchecked Sendable {
                 isSpecial: false)
             count &+= 1
         }
+        groupStart = group
+        self.groupCount = groupCount
         tagCount = count
         render(readableTo: UnsafeRawPointer(side.end))
     }
@@ -295,7 +294,6 @@ public struct CanonicalName: ~Copyable, @unchecked Sendable {
         if count > spanRoom { growSpans(2 * count) }
         // Escapes at most double a part, and each part gets one byte more; a raw name has two more bytes a part.
         let sourceCount = Swift.max(end - source, 0)
-        output.removeAll()
         output.reserve(2 &* sourceCount &+ 2 &* groupCount &+ 2 &* Tenant.storedBytes &+ TagEscape.storeSlack)
         let base = output.base
         let source = self.source
@@ -336,10 +334,21 @@ public struct CanonicalName: ~Copyable, @unchecked Sendable {
         spans = .allocate(capacity: spanRoom)
     }
 
-    /// Gives back what a huge name has left behind; between names, when nothing in the buffers is of use. The output
-    /// has more than twice the bytes of the source, so its size tells about the other areas too.
-    @inline(__always) private mutating func trim() {
+    /// Forgets the name before, and gives back what a huge one has left behind. The output has more than twice the
+    /// bytes of the source, so its size tells about the other areas too.
+    @inline(__always) private mutating func clear() {
         if output.capacity > CanonicalName.keptBytesMax { giveBack() }
+        output.removeAll()
+        tagCount = 0
+        groupLength = 0
+        groupCount = 0
+        groupStart = UnsafeRawPointer(side.base)
+    }
+
+    /// Empties the workspace in the middle of a broken raw name.
+    @inline(never) private mutating func fail(_ error: DecodeError) -> DecodeError {
+        clear()
+        return error
     }
 
     @inline(never) private mutating func giveBack() {

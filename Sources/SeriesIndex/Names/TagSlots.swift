@@ -119,20 +119,21 @@ struct TagSlots: ~Copyable {
 
     /// Of neighbours with the same key the last one stays. Keys of one sort position may differ: only equal keys count.
     private func removeDuplicates(_ count: Int, _ source: UnsafeRawPointer) -> Int {
-        guard count > 0 else { return 0 }
         var kept = 0
-        for index in 1..<count {
-            let slot = base[index]
-            let last = base[kept]
-            if slot.sortHead != last.sortHead || slot.keyLength != last.keyLength
-                || Bytes.compare(
-                    source + Int(slot.keyOffset), Int(slot.keyLength), source + Int(last.keyOffset),
-                    Int(last.keyLength)) != 0
-            {
-                kept += 1
-            }
-            base[kept] = slot
+        var index = 1
+        while index < count {
+            if !TagSlots.haveSameKey(base[kept], base[index], source) { kept &+= 1 }
+            if kept != index { base[kept] = base[index] }
+            index &+= 1
         }
-        return kept + 1
+        return Swift.min(kept &+ 1, count)
+    }
+
+    @inline(__always) private static func haveSameKey(
+        _ a: TagSlot, _ b: TagSlot, _ source: UnsafeRawPointer
+    ) -> Bool {
+        guard a.sortHead == b.sortHead, a.keyLength == b.keyLength else { return false }
+        let length = Int(a.keyLength)
+        return Bytes.compare(source + Int(a.keyOffset), length, source + Int(b.keyOffset), length) == 0
     }
 }

@@ -166,6 +166,30 @@ public enum SeriesRow {
         return length &+ escapedGroup.count
     }
 
+    /// Writes the composite prefix of a name's group; ``compositePrefixLengthMax(_:)`` of its escaped group.
+    public static func storeCompositePrefix(
+        of name: borrowing CanonicalName, at target: UnsafeMutableRawPointer
+    ) -> Int {
+        let escaped = name.escapedGroup
+        return storeCompositePrefix(
+            groupCount: name.group.count, escapedGroup: UnsafeRawBufferPointer(rebasing: escaped.dropLast()), at: target
+        )
+    }
+
+    /// Bytes of the tag of a name's group.
+    @inlinable public static func groupTagLength(_ name: borrowing CanonicalName) -> Int {
+        1 &+ name.escapedGroup.count
+    }
+
+    /// Writes the tag of a name's group, `01 esc(G) 01`: its key is empty; ``groupTagLength(_:)``.
+    @inlinable public static func storeGroupTag(
+        of name: borrowing CanonicalName, at target: UnsafeMutableRawPointer
+    ) -> Int {
+        target.storeBytes(of: TagEscape.terminator, as: UInt8.self)
+        copy(name.escapedGroup, to: target + 1)
+        return groupTagLength(name)
+    }
+
     /// Writes the tag of the reversed group, `FF 01 esc(reverse(G)) 01`; ``reverseGroupTagLengthMax(_:)``. Only series
     /// whose group has a dot get it, see ``hasDot(_:)``.
     public static func storeReverseGroupTag(

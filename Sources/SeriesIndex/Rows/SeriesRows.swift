@@ -87,7 +87,6 @@ public enum SeriesRows {
         _ name: borrowing CanonicalName, _ metricID: UInt64, date: UInt64?, to items: inout ItemList
     ) {
         let group = name.group
-        let escapedGroup = name.escapedGroup
         let headMax = SeriesRow.dateTagHeadLength
         let fixed = headMax + 8
 
@@ -100,12 +99,10 @@ public enum SeriesRows {
             return length + 8
         }
 
-        // The group: its key is empty, so its tag is a terminator and what leads the canonical name.
-        var target = items.reserve(fixed + 1 + escapedGroup.count)
+        var target = items.reserve(fixed + SeriesRow.groupTagLength(name))
         var length = storeHead(target, name.tenant)
-        target.storeBytes(of: TagEscape.terminator, toByteOffset: length, as: UInt8.self)
-        SeriesRow.copy(escapedGroup, to: target + length + 1)
-        items.commit(finish(target, length + 1 + escapedGroup.count))
+        length += SeriesRow.storeGroupTag(of: name, at: target + length)
+        items.commit(finish(target, length))
 
         if SeriesRow.hasDot(group) {
             target = items.reserve(fixed + SeriesRow.reverseGroupTagLengthMax(group.count))
@@ -122,13 +119,11 @@ public enum SeriesRows {
             items.commit(finish(target, length + tag.count))
         }
 
-        let bareGroup = UnsafeRawBufferPointer(rebasing: escapedGroup[..<(escapedGroup.count - 1)])
         for index in 0..<name.tagCount {
             let tag = name.tag(index)
-            target = items.reserve(fixed + SeriesRow.compositePrefixLengthMax(bareGroup.count) + tag.count)
+            target = items.reserve(fixed + SeriesRow.compositePrefixLengthMax(name.escapedGroup.count) + tag.count)
             length = storeHead(target, name.tenant)
-            length += SeriesRow.storeCompositePrefix(
-                groupCount: group.count, escapedGroup: bareGroup, at: target + length)
+            length += SeriesRow.storeCompositePrefix(of: name, at: target + length)
             SeriesRow.copy(tag, to: target + length)
             items.commit(finish(target, length + tag.count))
         }

@@ -1,0 +1,79 @@
+// MergeHook.swift - what may happen to items between the merge and the part (docs/format/mergeset-table.md, 13).
+//
+// A hook sees the merged items one by one, in order, and writes what shall be kept, in order. Three hooks:
+//
+//   PassThrough        writes every item
+//   TagRowMerger       unites rows of one tag as they stream by, across blocks (the default of an index)
+//   BlockwiseTagRows   the reference's algorithm: collects a block, rewrites it, writes it as one block
+
+import StorageBytes
+import StorageRuntime
+
+/// A stage between a merge and the part being written. One owner; not shared between merges.
+protocol MergeHook: ~Copyable {
+    /// Whether blocks that no other source overlaps may be passed on as they are stored.
+    static var allowsStoredBlocks: Bool { get }
+
+    /// Takes the next item.
+    ///
+    /// - Parameter shared: Bytes it shares with the item taken before, exactly; 0 for the first.
+    mutating func take(
+        _ item: UnsafeRawPointer, _ length: Int, sharing shared: Int, into writer: inout PartWriter
+    ) throws(StorageError)
+
+    /// Writes what is still held back: at the end, and before a block is passed on.
+    mutating func drain(into writer: inout PartWriter) throws(StorageError)
+}
+
+/// Writes every item.
+struct PassThrough: MergeHook {
+    static var allowsStoredBlocks: Bool { true }
+
+    @inline(__always)
+    mutating func take(
+        _ item: UnsafeRawPointer, _ length: Int, sharing shared: Int, into writer: inout PartWriter
+    ) throws(StorageError) {
+        try writer.append(item, length, sharing: shared)
+    }
+
+    mutating func drain(into writer: inout PartWriter) {}
+}
+
+/// Runs a merge to its end.
+enum MergeLoop {
+    /// Blocks smaller than this are not worth keeping apart: they are merged into full ones.
+    private static let storedBytesMin = 2048
+    /// A block being filled is ended early for a stored block only when it has at least this many bytes.
+    private static let openBytesMin = Limits.blockBytesMax / 2
+
+    /// Merges all sources into the part being written.
+    ///
+    /// - Parameters:
+    ///   - keepsStoredBlocks: Whether blocks may be passed on as they are stored.
+    ///   - isCancelled: Asked now and then; true abandons the merge with `.closed`.
+    /// - Returns: The number of items that came from the sources.
+    static func run<Hook: MergeHook & ~Copyable>(
+        _ merger: inout Merger, through hook: inout Hook, into writer: inout PartWriter, keepsStoredBlocks: Bool,
+        isCancelled: () -> Bool
+    ) throws(StorageError) -> UInt64 {
+        var taken: UInt64 = 0
+        let keepsStoredBlocks = keepsStoredBlocks && Hook.allowsStoredBlocks
+        while try merger.next() {
+            if taken & 0xFFF == 0, isCancelled() { throw StorageError(.closed, "the merge was abandoned") }
+            if keepsStoredBlocks, merger.isAtSeparateBlock() {
+                let header = merger.storedHeader
+                let open = writer.openBlockBytes
+                if open == 0 || open >= openBytesMin, header.itemsSize + header.lensSize >= storedBytesMin {
+                    try hook.drain(into: &writer)
+                    try merger.passOnBlock(to: &writer)
+                    taken &+= UInt64(header.itemsCount)
+                    continue
+                }
+            }
+            try hook.take(merger.item, merger.length, sharing: merger.shared, into: &writer)
+            taken &+= 1
+        }
+        try hook.drain(into: &writer)
+        return taken
+    }
+}

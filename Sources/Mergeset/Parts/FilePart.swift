@@ -1,0 +1,173 @@
+// FilePart.swift - an open part: metadata and metaindex in memory, everything else read on demand
+// (docs/format/mergeset-table.md, 4 to 6).
+//
+//   <items>_<blocks>_<suffix>/  metadata.json  metaindex.bin  index.bin  items.bin  lens.bin
+//
+// Opening reads the first two and checks that the others exist. Searches read index blocks and data blocks by place, each
+// checked before it is believed, and keep them in the part's caches. Merges read the files from beginning to end
+// (PartStream). The directory of a part that was merged away is removed at once; its open files stay readable until the
+// last cursor lets go of the part.
+//
+// Threads: any.
+
+import StorageBytes
+import StorageFiles
+import StorageRuntime
+import Synchronization
+
+/// The files of a part.
+enum PartFile: String, CaseIterable {
+    case metaindex = "metaindex.bin"
+    case index = "index.bin"
+    case items = "items.bin"
+    case lens = "lens.bin"
+}
+
+/// Budgets of the caches that all parts of a table share.
+final class PartCaches: Sendable {
+    let dataBlocks: CacheBudget
+    let indexBlocks: CacheBudget
+
+    init(dataBlockBytes: Int, indexBlockBytes: Int) {
+        dataBlocks = CacheBudget(bytesMax: dataBlockBytes)
+        indexBlocks = CacheBudget(bytesMax: indexBlockBytes)
+    }
+}
+
+/// An immutable sorted part in a directory.
+final class FilePart: Sendable {
+    let path: String
+    let name: String
+    let metadata: PartMetadata
+    /// Sum of the sizes of the four `.bin` files.
+    let sizeBytes: UInt64
+    let metaindex: Metaindex
+    let index: any ReadableFile
+    let items: any ReadableFile
+    let lens: any ReadableFile
+    private let dataBlocks: BlockCache<DataBlock>
+    private let indexBlocks: BlockCache<IndexBlock>
+
+    /// Bytes that a metaindex may take: far above what a part of the largest size has.
+    private static let metaindexBytesMax = 1 << 30
+
+    /// Opens a part.
+    ///
+    /// - Throws: `.corrupted` with file and reason when the name, metadata.json or metaindex.bin breaks the format;
+    ///   `.notFound` when a file is missing; `.io`.
+    init(path: String, files: any FileSystem, caches: PartCaches) throws(StorageError) {
+        self.path = path
+        name = Paths.lastComponent(path)
+        metadata = try PartMetadata.read(directory: path, on: files)
+        let metaindexPath = Paths.join(path, PartFile.metaindex.rawValue)
+        let stored = try files.readAll(metaindexPath, limitBytes: FilePart.metaindexBytesMax)
+        let decoded: Metaindex
+        do throws(DecodeError) {
+            var payload = RawBuffer()
+            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: FilePart.metaindexBytesMax)
+            decoded = try Metaindex(payload)
+        } catch {
+            throw StorageError(.corrupted, "the metaindex does not decode: \(error)", path: metaindexPath, offset: 0)
+        }
+        guard UInt64(decoded.headersCount) == metadata.blocksCount else {
+            throw StorageError(
+                .corrupted,
+                "the metaindex announces \(decoded.headersCount) blocks, metadata.json \(metadata.blocksCount)",
+                path: metaindexPath)
+        }
+        metaindex = decoded
+        index = try files.open(Paths.join(path, PartFile.index.rawValue))
+        items = try files.open(Paths.join(path, PartFile.items.rawValue))
+        lens = try files.open(Paths.join(path, PartFile.lens.rawValue))
+        sizeBytes = UInt64(stored.count + index.sizeBytes + items.sizeBytes + lens.sizeBytes)
+        dataBlocks = BlockCache(count: decoded.headersCount, budget: caches.dataBlocks)
+        indexBlocks = BlockCache(count: decoded.count, budget: caches.indexBlocks)
+    }
+
+    /// Throws out cached blocks that were not used since the last sweep.
+    func sweepCaches() {
+        dataBlocks.sweep()
+        indexBlocks.sweep()
+    }
+
+    // MARK: random access
+
+    /// Index block `row`, in `0..<metaindex.count`, from the cache or from the file.
+    ///
+    /// - Parameter hit: Set when it came from the cache.
+    func indexBlock(_ row: Int, hit: inout Bool) throws(StorageError) -> IndexBlock {
+        if let block = indexBlocks.get(row) {
+            hit = true
+            return block
+        }
+        hit = false
+        let place = metaindex[row]
+        let stored = try FilePart.read(index, place.offset, place.size)
+        let block: IndexBlock
+        do throws(DecodeError) {
+            var payload = RawBuffer()
+            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: Limits.decodedBytesMax)
+            block = try IndexBlock(payload, count: place.headersCount)
+        } catch {
+            throw StorageError(
+                .corrupted, "index block \(row) does not decode: \(error)", path: index.path,
+                offset: Int(place.offset))
+        }
+        indexBlocks.put(row, block, mayEvict: true)
+        return block
+    }
+
+    /// Data block `number` of index block `row`, from the cache or from the files.
+    ///
+    /// - Parameters:
+    ///   - mayEvict: Whether the block may push others out of the cache.
+    ///   - hit: Set when it came from the cache.
+    func dataBlock(
+        _ row: Int, _ headers: IndexBlock, _ number: Int, mayEvict: Bool, hit: inout Bool
+    ) throws(StorageError) -> DataBlock {
+        let slot = metaindex[row].headersBefore + number
+        if let block = dataBlocks.get(slot) {
+            hit = true
+            return block
+        }
+        hit = false
+        let header = headers.header(number)
+        let itemsData = try FilePart.read(items, header.itemsOffset, Int(header.itemsSize))
+        let lensData = try FilePart.read(lens, header.lensOffset, Int(header.lensSize))
+        var decoded = DecodedItems()
+        var scratch = BlockScratch()
+        do throws(DecodeError) {
+            try decoded.decode(
+                header, commonPrefix: headers.commonPrefix(number), firstItem: headers.firstItem(number),
+                itemsData: itemsData.bytes, lensData: lensData.bytes, scratch: &scratch)
+        } catch {
+            throw FilePart.undecodable(slot, header, error, items.path)
+        }
+        let block = DataBlock(decoded)
+        dataBlocks.put(slot, block, mayEvict: mayEvict)
+        return block
+    }
+
+    static func undecodable(_ number: Int, _ header: BlockHeader, _ reason: DecodeError, _ path: String)
+        -> StorageError
+    {
+        StorageError(
+            .corrupted,
+            "block \(number) (\(header.itemsCount) items, lens data at \(header.lensOffset)) does not decode: \(reason)",
+            path: path, offset: Int(clamping: header.itemsOffset))
+    }
+
+    /// Reads a piece of a file whose place came from the part itself.
+    private static func read(_ file: any ReadableFile, _ offset: UInt64, _ size: Int) throws(StorageError) -> RawBuffer {
+        var buffer = RawBuffer(capacity: size)
+        guard size > 0 else { return buffer }
+        guard offset <= UInt64(file.sizeBytes), size <= file.sizeBytes - Int(offset) else {
+            throw StorageError(
+                .corrupted, "\(size) bytes are announced here, the file has \(file.sizeBytes)", path: file.path,
+                offset: Int(clamping: offset))
+        }
+        try file.read(at: Int(offset), into: UnsafeMutableRawBufferPointer(start: buffer.end, count: size))
+        buffer.commit(size)
+        return buffer
+    }
+}

@@ -1,0 +1,87 @@
+// Metaindex.swift - the index blocks of a part (docs/format/mergeset-table.md, 4.3).
+//
+//   metaindex.bin = one ZSTD blob of rows, each: bytes(first item) | u32 block headers | u64 offset | u32 size
+//
+// Threads: immutable and shared.
+
+import StorageBytes
+
+/// The metaindex rows of a part, in memory as long as the part is open.
+final class Metaindex: @unchecked Sendable {
+    /// Where an index block lies.
+    struct Row {
+        var firstItemOffset: Int
+        var firstItemCount: Int
+        /// Block headers in the index block, and in all index blocks before it.
+        var headersCount: Int, headersBefore: Int
+        /// The index block in `index.bin`.
+        var offset: UInt64, size: Int
+    }
+
+    private let payload: RawBuffer
+    private let rows: [Row]
+    private let keys: SearchKeys
+    /// Block headers of all rows.
+    let headersCount: Int
+
+    /// Parses a decompressed metaindex.
+    init(_ payload: consuming RawBuffer) throws(DecodeError) {
+        let (parsed, total) = try Metaindex.parse(payload.bytes)
+        rows = parsed
+        headersCount = total
+        let base = UnsafeRawPointer(payload.base)
+        keys = SearchKeys(count: parsed.count) { index in
+            UnsafeRawBufferPointer(start: base + parsed[index].firstItemOffset, count: parsed[index].firstItemCount)
+        }
+        self.payload = payload
+    }
+
+    private static func parse(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> ([Row], Int) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { throw .truncated }
+        var cursor = ByteCursor(bytes)
+        var rows: [Row] = []
+        var total = 0
+        var previous = UnsafeRawBufferPointer(start: base, count: 0)
+        while cursor.remaining > 0 {
+            let firstItem = try cursor.readPrefixed()
+            let headers = Int(try cursor.readBigEndian(UInt32.self))
+            let offset = try cursor.readBigEndian(UInt64.self)
+            let size = Int(try cursor.readBigEndian(UInt32.self))
+            guard headers > 0, size <= Limits.indexBlockStoredBytesMax, firstItem.count <= Limits.itemBytesMax else {
+                throw .outOfRange
+            }
+            guard Bytes.compare(previous, firstItem) <= 0 else { throw .unsorted }
+            previous = firstItem
+            rows.append(
+                Row(
+                    firstItemOffset: firstItem.baseAddress.map { $0 - base } ?? 0, firstItemCount: firstItem.count,
+                    headersCount: headers, headersBefore: total, offset: offset, size: size))
+            total += headers
+        }
+        return (rows, total)
+    }
+
+    /// Appends the encoding of a row.
+    static func encode(
+        firstItem: UnsafeRawBufferPointer, headersCount: Int, offset: UInt64, size: Int, into target: inout RawBuffer
+    ) {
+        target.appendPrefixed(firstItem)
+        target.appendBigEndian(UInt32(headersCount))
+        target.appendBigEndian(offset)
+        target.appendBigEndian(UInt32(size))
+    }
+
+    var count: Int { rows.count }
+
+    subscript(index: Int) -> Row { rows[index] }
+
+    /// First item of row `index`.
+    func firstItem(_ index: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: payload.base + rows[index].firstItemOffset, count: rows[index].firstItemCount)
+    }
+
+    /// Position of the first row whose first item is not smaller than `target`, in `0...count`.
+    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int {
+        keys.lowerBound(target) { firstItem($0) }
+    }
+}

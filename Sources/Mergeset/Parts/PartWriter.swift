@@ -1,0 +1,201 @@
+// PartWriter.swift - writes a part: sorted items in, five durable files out (docs/format/mergeset-table.md, 4, 5, 8).
+//
+//   append(item)  ->  block encoder  ->  items.bin, lens.bin
+//                     block header   ->  index block  ->  index.bin
+//                                        metaindex row ->  metaindex.bin
+//   finish()      ->  metadata.json, all files synced; the caller makes the directory visible
+//
+// A block takes items as long as the packing rule lets it. Blocks of a source that nothing overlaps can be passed on as
+// they are stored.
+//
+// Threads: one owner.
+
+import StorageBytes
+import StorageFiles
+import StorageRuntime
+
+/// Items and bytes by first byte of the item: 0 to 6, everything else in 7.
+struct KindTally {
+    var items: UInt64 = 0
+    var bytes: UInt64 = 0
+}
+
+/// A part being written into a directory that nobody reads yet.
+struct PartWriter: ~Copyable {
+    let directory: String
+    private let files: any FileSystem
+    private let level: Int
+    private let itemsFile: FileWriter
+    private let lensFile: FileWriter
+    private let indexFile: FileWriter
+    private let metaindexFile: FileWriter
+
+    private var block: BlockEncoder
+    private var itemsData: RawBuffer
+    private var lensData: RawBuffer
+    private var indexBlock: RawBuffer
+    private var indexBlockHeaders = 0
+    private var indexBlockFirst: RawBuffer
+    private var metaindex: RawBuffer
+    private var stored: RawBuffer
+
+    private var firstItem: [UInt8] = []
+    private var copiedLast: [UInt8]?
+    private(set) var itemsCount: UInt64 = 0
+    private(set) var blocksCount: UInt64 = 0
+    private(set) var blocksEncoded: UInt64 = 0
+    private(set) var blocksCopied: UInt64 = 0
+    private(set) var dataBytes: UInt64 = 0
+    private let kinds: UnsafeMutablePointer<KindTally>
+
+    /// Creates the directory and its files.
+    init(directory: String, level: Int, files: any FileSystem) throws(StorageError) {
+        try files.makeDirectory(directory, parents: false)
+        let metaindexOut = try files.create(Paths.join(directory, PartFile.metaindex.rawValue))
+        let indexOut = try files.create(Paths.join(directory, PartFile.index.rawValue))
+        let itemsOut = try files.create(Paths.join(directory, PartFile.items.rawValue))
+        let lensOut = try files.create(Paths.join(directory, PartFile.lens.rawValue))
+        self.directory = directory
+        self.files = files
+        self.level = level
+        metaindexFile = FileWriter(metaindexOut, bufferBytes: 4096)
+        indexFile = FileWriter(indexOut, bufferBytes: 64 << 10)
+        itemsFile = FileWriter(itemsOut, bufferBytes: 512 << 10)
+        lensFile = FileWriter(lensOut)
+        block = BlockEncoder()
+        itemsData = RawBuffer(capacity: Limits.itemsDataBytesMax)
+        lensData = RawBuffer(capacity: 1 << 16)
+        indexBlock = RawBuffer(capacity: 2 * Limits.indexBlockBytesMin)
+        indexBlockFirst = RawBuffer(capacity: 256)
+        metaindex = RawBuffer(capacity: 4096)
+        stored = RawBuffer(capacity: Limits.indexBlockStoredBytesMax)
+        kinds = .allocate(capacity: 8)
+        kinds.initialize(repeating: KindTally(), count: 8)
+    }
+
+    deinit { kinds.deallocate() }
+
+    /// Items and bytes written, by first byte of the item.
+    func kind(_ index: Int) -> KindTally { kinds[index] }
+
+    /// Bytes of items in the block that is being filled.
+    var openBlockBytes: Int { block.isEncoded ? 0 : block.dataBytes }
+
+    /// Appends an item that is not smaller than the one before.
+    ///
+    /// - Parameter shared: Bytes shared with the item before, exactly. Ignored where it starts a block.
+    @inline(__always)
+    mutating func append(_ item: UnsafeRawPointer, _ length: Int, sharing shared: Int) throws(StorageError) {
+        if !block.fits(length) {
+            try closeBlock()
+            block.removeAll()
+        }
+        block.append(item, length, sharing: shared)
+        let kind = kinds + (length == 0 ? 0 : Swift.min(Int(item.load(as: UInt8.self)), 7))
+        kind.pointee.items &+= 1
+        kind.pointee.bytes &+= UInt64(truncatingIfNeeded: length)
+    }
+
+    /// Ends the block that is being filled, if it has items.
+    mutating func closeBlock() throws(StorageError) {
+        guard block.count > 0, !block.isEncoded else { return }
+        if blocksCount == 0 { firstItem = [UInt8](block.firstItem) }
+        itemsData.removeAll()
+        lensData.removeAll()
+        let encoded = block.encode(level: level, items: &itemsData, lens: &lensData)
+        let header = BlockHeader(
+            marshalType: encoded.marshalType, itemsCount: UInt32(encoded.itemsCount),
+            itemsOffset: UInt64(itemsFile.offset), lensOffset: UInt64(lensFile.offset),
+            itemsSize: UInt32(encoded.itemsSize), lensSize: UInt32(encoded.lensSize))
+        try itemsFile.append(itemsData.bytes)
+        try lensFile.append(lensData.bytes)
+        try addHeader(
+            header, UnsafeRawBufferPointer(rebasing: block.firstItem[0..<encoded.commonPrefixCount]), block.firstItem)
+        itemsCount += UInt64(encoded.itemsCount)
+        dataBytes += UInt64(block.dataBytes)
+        blocksEncoded += 1
+    }
+
+    /// Passes on a block as a source stored it. The block being filled is ended before.
+    ///
+    /// - Parameter last: The last item of the block, where it is known (it is when the block ends its part).
+    mutating func appendStored(
+        _ source: BlockHeader, commonPrefix: UnsafeRawBufferPointer, firstItem first: UnsafeRawBufferPointer,
+        items: UnsafeRawBufferPointer, lens: UnsafeRawBufferPointer, last: [UInt8]?
+    ) throws(StorageError) {
+        try closeBlock()
+        if blocksCount == 0 { firstItem = [UInt8](first) }
+        var header = source
+        header.itemsOffset = UInt64(itemsFile.offset)
+        header.lensOffset = UInt64(lensFile.offset)
+        try itemsFile.append(items)
+        try lensFile.append(lens)
+        try addHeader(header, commonPrefix, first)
+        itemsCount += UInt64(source.itemsCount)
+        blocksCopied += 1
+        copiedLast = last
+        block.removeAll()
+    }
+
+    private mutating func addHeader(
+        _ header: BlockHeader, _ commonPrefix: UnsafeRawBufferPointer, _ first: UnsafeRawBufferPointer
+    ) throws(StorageError) {
+        // Incompressible first items could take a block beyond what readers accept: close it early then.
+        let size = BlockHeader.fixedBytes + 6 + commonPrefix.count + first.count
+        if indexBlockHeaders > 0, indexBlock.count + size > Limits.indexBlockStoredBytesMax - 1024 {
+            try closeIndexBlock()
+        }
+        if indexBlockHeaders == 0 {
+            indexBlockFirst.removeAll()
+            indexBlockFirst.append(first)
+        }
+        header.encode(commonPrefix: commonPrefix, firstItem: first, into: &indexBlock)
+        indexBlockHeaders += 1
+        blocksCount += 1
+        if indexBlock.count >= Limits.indexBlockBytesMin { try closeIndexBlock() }
+    }
+
+    private mutating func closeIndexBlock() throws(StorageError) {
+        guard indexBlockHeaders > 0 else { return }
+        stored.removeAll()
+        Zstd.compress(indexBlock.bytes, level: level, into: &stored)
+        Metaindex.encode(
+            firstItem: indexBlockFirst.bytes, headersCount: indexBlockHeaders, offset: UInt64(indexFile.offset),
+            size: stored.count, into: &metaindex)
+        try indexFile.append(stored.bytes)
+        indexBlock.removeAll()
+        indexBlockHeaders = 0
+    }
+
+    /// What a finished part consists of.
+    struct Result {
+        var metadata: PartMetadata
+        /// Bytes of the four `.bin` files.
+        var fileBytes: UInt64
+    }
+
+    /// Ends the part: all files written and synced, in the order of the specification. nil when there were no items;
+    /// the directory is of no use then.
+    mutating func finish() throws(StorageError) -> Result? {
+        try closeBlock()
+        guard itemsCount > 0 else { return nil }
+        // The encoder still holds the last block, unless that was passed on as it was stored.
+        guard let lastItem = block.count > 0 ? block.lastItem() : copiedLast else {
+            preconditionFailure("the last block of a part was passed on without its last item")
+        }
+        try closeIndexBlock()
+        stored.removeAll()
+        Zstd.compress(metaindex.bytes, level: level, into: &stored)
+        try metaindexFile.append(stored.bytes)
+        try metaindexFile.close()
+        try indexFile.close()
+        try itemsFile.close()
+        try lensFile.close()
+        try files.sync(directory)
+        let metadata = PartMetadata(
+            itemsCount: itemsCount, blocksCount: blocksCount, firstItem: firstItem, lastItem: lastItem)
+        try metadata.write(into: directory, on: files)
+        let bytes = metaindexFile.offset + indexFile.offset + itemsFile.offset + lensFile.offset
+        return Result(metadata: metadata, fileBytes: UInt64(bytes))
+    }
+}

@@ -1,0 +1,132 @@
+// PartSelectionTests.swift - the choice of parts against golden vectors and against the text of the specification.
+
+import StorageRuntime
+import TestSupport
+import Testing
+
+@testable import Mergeset
+
+@Suite struct PartSelectionTests {
+    private static func chosenSizes(
+        _ sizes: [UInt64], _ maxOutputBytes: UInt64, final: Bool, merging: Set<Int> = []
+    ) -> [UInt64] {
+        let chosen = PartSelection.select(
+            sizes: sizes, isMerging: sizes.indices.map { merging.contains($0) }, maxOutputBytes: maxOutputBytes,
+            final: final)
+        #expect(Set(chosen).count == chosen.count)
+        #expect(merging.isDisjoint(with: chosen))
+        return chosen.map { sizes[$0] }
+    }
+
+    @Test func goldenVectors() throws {
+        let vectors = try Golden.json("mergeset/merge_selection.json")["vectors"].array
+        #expect(vectors.count == 381)
+        for vector in vectors {
+            let chosen = Self.chosenSizes(
+                try vector["sizes"].array.map { try $0.uint64 }, try vector["max_out_bytes"].uint64,
+                final: try vector["final"].bool, merging: Set(try vector["in_merge_indexes"].array.map { try $0.int }))
+            #expect(chosen == (try vector["chosen_sizes"].array.map { try $0.uint64 }), "\(vector.path)")
+        }
+    }
+
+    @Test func goldenSimulation() throws {
+        let runs = try Golden.json("mergeset/merge_selection_sim.json")["runs"].array
+        #expect(!runs.isEmpty)
+        for run in runs {
+            var sizes: [UInt64] = []
+            var (partsMax, merges, rewrittenBytes, addedBytes) = (0, 0, UInt64(0), UInt64(0))
+            for size in try run["flush_sizes"].array.map({ try $0.uint64 }) {
+                sizes.append(size)
+                addedBytes += size
+                while true {
+                    let chosen = PartSelection.select(
+                        sizes: sizes, isMerging: sizes.map { _ in false }, maxOutputBytes: MergePolicy.outputBytesMax,
+                        final: false)
+                    if chosen.isEmpty { break }
+                    let sum = chosen.reduce(0) { $0 + sizes[$1] }
+                    for index in chosen.sorted(by: >) { sizes.remove(at: index) }
+                    sizes.append(sum)
+                    merges += 1
+                    rewrittenBytes += sum
+                }
+                partsMax = max(partsMax, sizes.count)  // the file counts between flushes, when merging has ended
+            }
+            #expect(sizes.sorted() == (try run["final_sizes_sorted"].array.map { try $0.uint64 }))
+            #expect(partsMax == (try run["max_parts"].int))
+            #expect(merges == (try run["merges"].int))
+            #expect(rewrittenBytes == (try run["bytes_rewritten_by_merges"].uint64))
+            #expect(addedBytes == (try run["bytes_added"].uint64))
+        }
+    }
+
+    /// The specification's select(P), step by step, without any thought about speed.
+    private static func specified(_ sizes: [UInt64], _ maxOut: UInt64, _ p: Int) -> [UInt64] {
+        let limit = UInt64(Double(maxOut) / 1.7)
+        let a = sizes.filter { $0 <= limit }.sorted()
+        let n = a.count
+        if n < 2 { return [] }
+        let bigK = min(p, n)
+        var best: (m: Double, window: [UInt64])?
+        for k in stride(from: max(2, (bigK + 1) / 2), through: bigK, by: 1) {
+            for j in 0...(n - k) {
+                let window = Array(a[j..<(j + k)])
+                if UInt64(k) * window[0] < window[k - 1] { continue }
+                let sum = window.reduce(0, +)
+                if sum > maxOut { break }
+                let m = Double(sum) / Double(window[k - 1])
+                if best == nil || m >= best!.m { best = (m, window) }
+            }
+        }
+        guard let best, best.m >= max(Double(p) / 2, 1.7) else { return [] }
+        return best.window
+    }
+
+    @Test(arguments: TestSeeds.thisRun) func randomListsAsSpecified(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        var chosenCount = 0
+        for round in 0..<1500 {
+            let count = random.below(round % 10 == 0 ? 200 : 40)
+            let shape = random.below(4)
+            let sizes = (0..<count).map { _ -> UInt64 in
+                switch shape {
+                case 0: UInt64(1 + random.below(20))
+                case 1: UInt64(10_000 + random.below(1000))
+                case 2: UInt64(1) << UInt64(random.below(30)) + UInt64(random.below(3))
+                default: UInt64(1 + random.below(1 << (1 + random.below(30))))
+                }
+            }
+            let total = sizes.reduce(1, +)
+            let maxOut = random.below(3) == 0 ? MergePolicy.outputBytesMax : 1 + UInt64(random.below(Int(total)))
+            let merging = Set(sizes.indices.filter { _ in shape == 1 && random.below(5) == 0 })
+            let free = sizes.indices.filter { !merging.contains($0) }.map { sizes[$0] }
+
+            let regular = Self.chosenSizes(sizes, maxOut, final: false, merging: merging)
+            #expect(regular == Self.specified(free, maxOut, 15), "round \(round)")
+            let final = Self.chosenSizes(sizes, maxOut, final: true, merging: merging)
+            let expected = (2...15).reversed().lazy.map { Self.specified(free, maxOut, $0) }.first { !$0.isEmpty } ?? []
+            #expect(final == expected, "round \(round)")
+            if !regular.isEmpty { chosenCount += 1 }
+        }
+        #expect(chosenCount > 50)  // the test does not only look at empty choices
+    }
+
+    @Test func equalSizesAreTakenInTheOrderOfTheList() {
+        let chosen = PartSelection.select(
+            sizes: [5, 5, 5], isMerging: [false, true, false], maxOutputBytes: 1000, final: true)
+        #expect(chosen == [0, 2])
+    }
+
+    @Test func extremeSizesDoNotOverflow() {
+        let huge = UInt64.max / 2
+        #expect(Self.chosenSizes([UInt64](repeating: huge, count: 20), .max, final: true) == [huge, huge])
+        #expect(Self.chosenSizes([.max, .max], .max, final: true) == [])
+        #expect(Self.chosenSizes([1, .max, huge, 1], .max, final: true) == [1, 1])
+        #expect(Self.chosenSizes([1, 1], 0, final: true) == [])
+        #expect(Self.chosenSizes([0, 0, 0], 100, final: true) == [])  // no real part is empty; nothing traps
+    }
+
+    @Test func thousandsOfParts() {
+        let sizes = (0..<5000).map { UInt64(1_000_000 + $0) }
+        #expect(Self.chosenSizes(sizes, MergePolicy.outputBytesMax, final: true) == Array(sizes.suffix(15)))
+    }
+}
