@@ -1,0 +1,135 @@
+// TableCases.swift - micro seek (B10) and scan (B11): a table of 1 M index-shaped items as the ingestion left it, warm.
+//
+// The table lies in a directory of its own that is removed with the last case. One thread adds the items in batches of
+// 1000; then flush and pending merges. No forced merge: several parts are what searches meet in practice.
+
+import Glibc
+import Mergeset
+import StorageBytes
+import StorageFiles
+import StorageRuntime
+import Workloads
+
+/// A table that lives as long as its cases.
+final class MicroTable {
+    let table: Table
+    let corpus: ItemCorpus
+    private let path: String
+    private let files = RealFileSystem()
+
+    init(items: Int, options: MicroOptions) throws(HarnessError) {
+        let corpus = ItemWorkload(.indexShaped).corpus(items, seed: options.seed)
+        let path = options.directory + "/mergeset-bench-micro.tmp-\(getpid())"
+        let files = self.files
+        self.path = path
+        do throws(StorageError) {
+            try files.removeAll(path)
+            try files.makeDirectory(path, parents: true)
+            var settings = TableOptions()
+            settings.dataBlockCacheBytes = 1 << 30
+            let table = try Table.open(
+                path + "/table", options: settings, files: files, environment: .live(seed: options.seed))
+            for start in stride(from: 0, to: corpus.count, by: 1000) {
+                try table.add { (writer: inout ItemWriter) throws(StorageError) in
+                    for index in start..<min(start + 1000, corpus.count) { try writer.add(corpus.item(index)) }
+                }
+            }
+            try table.flush()
+            try table.settle()
+            self.table = table
+        } catch {
+            try? files.removeAll(path)
+            throw HarnessError(error, while: "making a table for the benchmark")
+        }
+        self.corpus = corpus
+    }
+
+    deinit {
+        try? table.close()
+        try? files.removeAll(path)
+    }
+}
+
+/// Exact seeks for random items.
+final class SeekCase: MicroCase {
+    let name: String
+    let unit = "seek"
+    let group = "found"
+    let operations: Int
+    let budget: String? = "B10, ns/seek: reference 1,600-2,800, at least 600, aim 300"
+    private let shared: MicroTable
+    private let order: [Int]
+    private var found: UInt64 = 0
+
+    private init(_ shared: MicroTable, seeks: Int, seed: UInt64) {
+        self.shared = shared
+        operations = seeks
+        var random = SplitMix64(seed: Seeds.derive(seed, "micro-seek"))
+        order = (0..<seeks).map { _ in random.below(shared.corpus.count) }
+        name = "exact, \(shared.table.metrics.parts) parts"
+    }
+
+    static func cases(_ options: MicroOptions) throws(HarnessError) -> [any MicroCase] {
+        let table = try MicroTable(items: options.scaled(1_000_000), options: options)
+        return [SeekCase(table, seeks: options.scaled(200_000), seed: options.seed)]
+    }
+
+    var counts: [(name: String, value: UInt64)] { [("found", found), ("parts", shared.table.metrics.parts)] }
+
+    func run() throws(HarnessError) {
+        found = 0
+        do throws(StorageError) {
+            var cursor = try shared.table.cursor()
+            for index in order where try cursor.firstWithPrefix(shared.corpus.item(index)) { found &+= 1 }
+        } catch { throw HarnessError(error, while: "seeking") }
+        guard found == operations else {
+            throw HarnessError(.checkFailed, "\(operations - Int(found)) of \(operations) seeks found nothing")
+        }
+    }
+
+    func digest() -> UInt64 { found }
+}
+
+/// Passes over all items; the consumer hashes the first 8 bytes of each.
+final class ScanCase: MicroCase {
+    let name: String
+    let unit = "item"
+    let group = "scan"
+    let operations: Int
+    let budget: String? = "B11, ns/item: reference 18-25, at least 8, aim 4"
+    private let shared: MicroTable
+    private var checksum: UInt64 = 0
+    private var items: UInt64 = 0
+
+    private init(_ shared: MicroTable) {
+        self.shared = shared
+        operations = Int(shared.table.metrics.items)
+        name = "all items, \(shared.table.metrics.parts) parts"
+    }
+
+    static func cases(_ options: MicroOptions) throws(HarnessError) -> [any MicroCase] {
+        [ScanCase(try MicroTable(items: options.scaled(1_000_000), options: options))]
+    }
+
+    var counts: [(name: String, value: UInt64)] { [("items", items), ("parts", shared.table.metrics.parts)] }
+
+    func run() throws(HarnessError) {
+        checksum = 0
+        items = 0
+        var sum: UInt64 = 0
+        var count: UInt64 = 0
+        do throws(StorageError) {
+            var cursor = try shared.table.cursor()
+            try cursor.seek(UnsafeRawBufferPointer(start: nil, count: 0))
+            while try cursor.next() {
+                let item = cursor.item
+                sum = sum &+ SplitMix64.mix(Bytes.leadingKey(item.baseAddress.unsafelyUnwrapped, item.count))
+                count &+= 1
+            }
+        } catch { throw HarnessError(error, while: "scanning") }
+        checksum = sum
+        items = count
+    }
+
+    func digest() -> UInt64 { checksum ^ SplitMix64.mix(items) }
+}

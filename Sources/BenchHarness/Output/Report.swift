@@ -1,0 +1,248 @@
+// Report.swift - the report on standard output: one screen, 80 columns, made from the record alone.
+//
+// Each line begins with its subject in a column of twelve; figures that a run does not have are left out, and so are
+// lines that have none.
+
+/// Makes the text report of a record.
+public enum Report {
+    static let labelWidth = 12
+    static let width = 80
+
+    /// The report, with a line end behind every line.
+    public static func text(_ record: RunRecord) -> String {
+        let figures = FigureReader(record)
+        var lines: [String] = []
+        lines.append(head(record))
+        lines.append("")
+        add("stream", stream(record), to: &lines)
+        add("rate", rate(record, figures), to: &lines)
+        add("cpu", cpu(record, figures), to: &lines)
+        add("debt", debt(figures), to: &lines)
+        add("amplified", amplification(figures), to: &lines)
+        lines.append(contentsOf: namespaces(record))
+        add("size", size(record, figures), to: &lines)
+        add("seek", seek(figures), to: &lines)
+        add("caches", caches(figures), to: &lines)
+        add("scan", scan(figures), to: &lines)
+        add("memory", memory(figures), to: &lines)
+        add("yardsticks", yardsticks(figures), to: &lines)
+        lines.append("")
+        add("checks", checks(record), to: &lines)
+        add("digests", digests(record), to: &lines)
+        add("comparable", [record.comparable ? "yes" : "NO: " + record.notComparableBecause.joined(separator: "; ")], to: &lines)
+        return lines.map { $0 + "\n" }.joined()
+    }
+
+    // MARK: lines
+
+    private static func head(_ record: RunRecord) -> String {
+        var text = "\(record.profile)  size \(record.size)  \(record.mode)  seed \(record.seed)  "
+        text += record.threads == 1 ? "1 thread" : "\(record.threads) threads"
+        text += "  " + record.provenance.build
+        for (key, value) in record.settings.sorted(by: { $0.key < $1.key }) { text += "  \(key)=\(value)" }
+        return text
+    }
+
+    private static func stream(_ record: RunRecord) -> [String] {
+        let observed = record.observed
+        guard observed.kind == "series" else {
+            return [
+                TextFormat.count(observed.itemsTotal(record)) + " items of "
+                    + TextFormat.fixed(observed.nameBytesMean, 1) + " B (at most \(observed.nameBytesMax))"
+            ]
+        }
+        return [
+            TextFormat.count(Double(observed.series)) + " new series",
+            TextFormat.fixed(observed.labelsMean, 1) + " labels",
+            "raw name " + TextFormat.fixed(observed.nameBytesMean, 0) + " B",
+            TextFormat.fixed(observed.itemsPerSeries, 1) + " items of "
+                + TextFormat.bytes(observed.itemBytesPerSeries) + " each",
+        ]
+    }
+
+    private static func rate(_ record: RunRecord, _ figures: FigureReader) -> [String] {
+        [
+            figures.text("series_per_second") { TextFormat.count($0) + " series/s" },
+            figures.text("items_per_second") { TextFormat.count($0) + " items/s" },
+            figures.text("input_bytes_per_second") { TextFormat.bytes($0) + "/s of input" },
+            figures.text("interval_items_per_second_min") { "slowest interval " + TextFormat.count($0) + " items/s" },
+            figures.text("settled_series_per_second") { TextFormat.count($0) + " series/s with the debt" },
+        ].compactMap { $0 }
+    }
+
+    private static func cpu(_ record: RunRecord, _ figures: FigureReader) -> [String] {
+        [
+            figures.text("cpu_us_per_new_series") { TextFormat.short($0) + " us/new series" },
+            figures.text("cpu_us_per_item") { TextFormat.short($0) + " us/item" },
+            figures.text("ingest_cpu_us_per_new_series") { "ingest threads " + TextFormat.short($0) + " us/series" },
+            figures.text("cpu_system_seconds") { "system " + TextFormat.seconds($0) },
+            figures.text("generator_cpu_us_per_series") { "generator (left out) " + TextFormat.short($0) + " us" },
+        ].compactMap { $0 }
+    }
+
+    private static func debt(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("ingest_seconds") { "ingest " + TextFormat.seconds($0) },
+            figures.text("debt_seconds") { "then " + TextFormat.seconds($0) + " of flush and merges" },
+            figures.text("stalls") { count in
+                count == 0
+                    ? "no stalls"
+                    : TextFormat.count(count) + " stalls, " + TextFormat.seconds(figures["stall_seconds"] ?? 0)
+            },
+            figures.text("close_seconds") { "close " + TextFormat.seconds($0) },
+        ].compactMap { $0 }
+    }
+
+    private static func amplification(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("item_merge_amplification_ratio") { TextFormat.short($0) + " items merged/added" },
+            figures.text("write_amplification_ratio") { TextFormat.short($0) + " bytes written/normalised" },
+            figures.text("write_amplification_over_flush_ratio") { TextFormat.short($0) + " bytes written/flushed" },
+            figures.text("flushes") { flushes in
+                TextFormat.count(flushes) + " flushes " + TextFormat.bytes(figures["flushed_file_bytes"] ?? 0)
+            },
+            figures.text("merges") { merges in
+                TextFormat.count(merges) + " merges " + TextFormat.bytes(figures["merged_file_bytes"] ?? 0)
+            },
+            figures.text("kernel_written_bytes") { "kernel " + TextFormat.bytes($0) },
+            figures.text("file_sync_calls") { TextFormat.count($0) + " syncs" },
+        ].compactMap { $0 }
+    }
+
+    /// A small table: items and bytes written for each namespace.
+    private static func namespaces(_ record: RunRecord) -> [String] {
+        let present = FigureCatalogue.namespaces.filter { record.figure("flushed_items_" + $0) != nil }
+        guard !present.isEmpty else { return [] }
+        func row(_ title: String, _ cells: [String]) -> String {
+            TextFormat.left("", labelWidth) + TextFormat.left(title, 13)
+                + cells.map { TextFormat.right($0, 9) }.joined()
+        }
+        func cell(_ name: String, _ format: (Double) -> String) -> String { record.figure(name).map(format) ?? "-" }
+        return [
+            row("namespace", present),
+            row("items flushed", present.map { cell("flushed_items_" + $0, TextFormat.count) }),
+            row("items merged", present.map { cell("merged_items_" + $0, TextFormat.count) }),
+            row("bytes flushed", present.map { cell("flushed_item_bytes_" + $0, TextFormat.bytes) }),
+            row("bytes merged", present.map { cell("merged_item_bytes_" + $0, TextFormat.bytes) }),
+        ]
+    }
+
+    private static func size(_ record: RunRecord, _ figures: FigureReader) -> [String] {
+        [
+            figures.text("index_bytes") { TextFormat.bytes($0) },
+            figures.text("index_bytes_per_series") { TextFormat.short($0) + " B/series" },
+            figures.text("index_bytes_per_item") { TextFormat.short($0) + " B/item" },
+            figures.text("parts") { parts in
+                TextFormat.count(parts) + " parts (at most " + TextFormat.count(figures["parts_max"] ?? parts) + ")"
+            },
+            figures.text("blocks") { TextFormat.count($0) + " blocks" },
+            figures.text("items_per_block") { TextFormat.short($0) + " items/block" },
+            figures.text("forced_merge_size_ratio") { TextFormat.short($0) + " x the size after a forced merge" },
+        ].compactMap { $0 }
+    }
+
+    private static func seek(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("seek_us") { TextFormat.short($0) + " us/seek" },
+            figures.text("seek_cpu_us") { TextFormat.short($0) + " us CPU" },
+            figures.text("seeks") { TextFormat.count($0) + " exact seeks in random order" },
+            figures.text("seeks_found_ratio") { TextFormat.percent($0) + " found" },
+        ].compactMap { $0 }
+    }
+
+    private static func caches(_ figures: FigureReader) -> [String] {
+        ["data", "index"].compactMap { cache in
+            figures.text(cache + "_block_cache_hit_ratio") { ratio in
+                let requests = figures[cache + "_block_cache_requests"] ?? 0
+                let bytes = figures[cache + "_block_cache_bytes"] ?? 0
+                return "\(cache) blocks " + TextFormat.percent(ratio) + " of " + TextFormat.count(requests) + " hit, "
+                    + TextFormat.bytes(bytes)
+            }
+        }
+    }
+
+    private static func scan(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("scan_ns_per_item") { TextFormat.short($0) + " ns/item" },
+            figures.text("items_in_table") { TextFormat.count($0) + " items" },
+            figures.text("normalised_items_in_table") { TextFormat.count($0) + " normalised" },
+        ].compactMap { $0 }
+    }
+
+    private static func memory(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("peak_memory_bytes") { "peak " + TextFormat.bytes($0) + " without the generator's" },
+            figures.text("generator_mapped_bytes") { TextFormat.bytes($0) },
+            figures.text("heap_allocated_bytes") { "allocated " + TextFormat.bytes($0) },
+            figures.text("heap_resident_bytes") { "resident " + TextFormat.bytes($0) },
+            figures.text("heap_metadata_bytes") { "metadata " + TextFormat.bytes($0) },
+            figures.text("heap_fragmentation_ratio") { "fragmentation " + TextFormat.percent($0) },
+            figures.text("allocations_per_new_series") { TextFormat.short($0) + " allocations/series" },
+        ].compactMap { $0 }
+    }
+
+    private static func yardsticks(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("memcpy_bytes_per_second") { "memcpy " + TextFormat.bytes($0) + "/s" },
+            figures.text("random_read_ns") { "random read " + TextFormat.short($0) + " ns" },
+            figures.text("zstd_bytes_per_second") { rate in
+                "zstd level " + TextFormat.fixed(figures["zstd_level"] ?? 0, 0) + " " + TextFormat.bytes(rate) + "/s, "
+                    + TextFormat.short(figures["zstd_ratio"] ?? 0) + " : 1"
+            },
+            figures.text("plain_sort_ns_per_item") { "plain sort " + TextFormat.short($0) + " ns/item" },
+            figures.text("item_sort_ns_per_item") { "item sort " + TextFormat.short($0) + " ns/item" },
+        ].compactMap { $0 }
+    }
+
+    private static func checks(_ record: RunRecord) -> [String] {
+        let observed = record.observed
+        let found = observed.readBackItems - observed.readBackMissing
+        let rows = observed.kind == "series" ? "\(observed.readBackSeries) series" : "\(observed.readBackSeries) rows"
+        return [
+            "read back \(found) of \(observed.readBackItems) items of \(rows): "
+                + (observed.readBackMissing == 0 ? "ok" : "\(observed.readBackMissing) MISSING")
+        ]
+    }
+
+    private static func digests(_ record: RunRecord) -> [String] {
+        var texts = ["stream \(record.observed.streamDigest)", "store \(record.observed.storeDigest)"]
+        if let digest = record.observed.directoryDigest { texts.append("files \(digest)") }
+        return texts
+    }
+
+    // MARK: layout
+
+    /// Adds the texts, separated by commas and wrapped before the width is passed.
+    private static func add(_ label: String, _ texts: [String], to lines: inout [String]) {
+        guard !texts.isEmpty else { return }
+        var line = TextFormat.left(label, labelWidth)
+        var isFirst = true
+        for text in texts {
+            if !isFirst, line.count + 2 + text.count > width {
+                lines.append(line + ",")
+                line = TextFormat.left("", labelWidth)
+                isFirst = true
+            }
+            line += (isFirst ? "" : ", ") + text
+            isFirst = false
+        }
+        lines.append(line)
+    }
+}
+
+/// Reads figures of a record and formats those that are there.
+struct FigureReader {
+    private let record: RunRecord
+
+    init(_ record: RunRecord) { self.record = record }
+
+    subscript(_ name: String) -> Double? { record.figure(name) }
+
+    /// The text for a figure; nil when the run does not have it.
+    func text(_ name: String, _ format: (Double) -> String) -> String? { record.figure(name).map(format) }
+}
+
+extension Observed {
+    /// Items of a run of items.
+    fileprivate func itemsTotal(_ record: RunRecord) -> Double { record.figure("normalised_items_added") ?? 0 }
+}

@@ -1,0 +1,174 @@
+// Progress.swift - what a run does at the moment: the intervals of intervals.csv and the live status come from here.
+//
+// Workers add to atomic counters. In live mode a thread takes a sample every 250 ms; in deterministic mode the worker
+// itself does at fixed points, since a thread that allocates by the clock would spoil the counts. What sampling itself
+// allocates is counted apart and subtracted.
+
+import Mergeset
+import StorageRuntime
+import Synchronization
+
+/// One line of intervals.csv: the state at a moment and the rates since the line before.
+public struct IntervalRecord: Sendable, Equatable {
+    /// Seconds since the start of the ingest.
+    public var seconds = 0.0
+    /// Phase of the run.
+    public var phase = ""
+    /// Series (or items) done in this phase.
+    public var done: UInt64 = 0
+    /// Series (or items) and normalised items a second in this interval.
+    public var perSecond = 0.0, itemsPerSecond = 0.0
+    /// File parts, runs and bytes in memory.
+    public var parts: UInt64 = 0, pendingItems: UInt64 = 0, pendingBytes: UInt64 = 0
+    /// Merges and flushes running; flushes and merges finished so far.
+    public var activeMerges: UInt64 = 0, flushes: UInt64 = 0, merges: UInt64 = 0
+    /// Resident bytes of the process and live allocations.
+    public var rssBytes: UInt64 = 0, heapAllocatedBytes: UInt64 = 0
+
+    /// All zero.
+    public init() {}
+
+    /// intervals.csv: a line of names, then a line for each record.
+    public static func csv(_ records: [IntervalRecord]) -> [UInt8] {
+        var text =
+            "seconds,phase,done,per_second,items_per_second,parts,pending_items,pending_bytes,active_merges,flushes,"
+            + "merges,rss_bytes,heap_allocated_bytes\n"
+        for record in records {
+            text += TextFormat.fixed(record.seconds, 3) + ",\(record.phase),\(record.done),"
+            text += TextFormat.fixed(record.perSecond, 0) + "," + TextFormat.fixed(record.itemsPerSecond, 0)
+            text += ",\(record.parts),\(record.pendingItems),\(record.pendingBytes),\(record.activeMerges)"
+            text += ",\(record.flushes),\(record.merges),\(record.rssBytes),\(record.heapAllocatedBytes)\n"
+        }
+        return Array(text.utf8)
+    }
+}
+
+/// Gathers intervals and feeds the status display. Workers call ``add(_:)``; one thread at a time drives the phases.
+public final class Progress: @unchecked Sendable {
+    private struct State {
+        var phase = ""
+        var unit = "series"
+        var total: UInt64 = 0
+        var startNanoseconds: UInt64 = 0
+        var lastNanoseconds: UInt64 = 0
+        var lastDone: UInt64 = 0
+        var lastItems: UInt64 = 0
+        var table: Table?
+        var records: [IntervalRecord] = []
+        var allocations: UInt64 = 0
+    }
+
+    private let status: StatusDisplay
+    private let samplesItself: Bool
+    private let done = Atomic<UInt64>(0)
+    private let state = Protected(State())
+    private let stopLock = Lock()
+    private let stopCondition = Condition()
+    private var isStopped = false
+    private var thread: Thread?
+
+    static let intervalNanoseconds: UInt64 = 250_000_000
+
+    /// A gatherer. With `samplesItself` a thread takes the samples; otherwise the caller does with ``sample()``.
+    public init(status: StatusDisplay, samplesItself: Bool) {
+        self.status = status
+        self.samplesItself = samplesItself
+        guard samplesItself else { return }
+        thread = Thread.start("progress") { [unowned self] in self.run() }
+    }
+
+    /// Starts a phase of `total` units.
+    public func begin(_ phase: String, total: Int, unit: String, table: Table? = nil) {
+        done.store(0, ordering: .relaxed)
+        let now = WallClock.nanoseconds
+        state.withLock { state in
+            state.phase = phase
+            state.unit = unit
+            state.total = UInt64(total)
+            state.table = table
+            if state.startNanoseconds == 0 || phase == "ingest" { state.startNanoseconds = now }
+            state.lastNanoseconds = now
+            state.lastDone = 0
+            state.lastItems = table?.metrics.normalisedItemsAdded ?? 0
+        }
+        if samplesItself { showStatus() }
+    }
+
+    /// Counts units that were done. Safe from any thread.
+    public func add(_ count: Int) { done.wrappingAdd(UInt64(count), ordering: .relaxed) }
+
+    /// Takes a sample now. In deterministic mode the worker calls this at fixed points of its input.
+    public func sample() {
+        let before = samplesItself ? 0 : HeapStatistics.allocationCount()
+        let now = WallClock.nanoseconds
+        let done = done.load(ordering: .relaxed)
+        state.withLock { state in
+            guard let table = state.table else { return }
+            let metrics = table.metrics
+            var record = IntervalRecord()
+            record.seconds = Double(now &- state.startNanoseconds) * 1e-9
+            record.phase = state.phase
+            record.done = done
+            let elapsed = Double(now &- state.lastNanoseconds) * 1e-9
+            if elapsed > 0 {
+                record.perSecond = Double(done &- state.lastDone) / elapsed
+                record.itemsPerSecond = Double(metrics.normalisedItemsAdded &- state.lastItems) / elapsed
+            }
+            record.parts = metrics.parts
+            record.pendingItems = metrics.pendingItems
+            record.pendingBytes = metrics.pendingBytes
+            record.activeMerges = metrics.activeMerges
+            record.flushes = metrics.flushes
+            record.merges = metrics.mergesFinished
+            record.rssBytes = ResidentMemory.now().bytes
+            record.heapAllocatedBytes = HeapStatistics.now().allocatedBytes
+            state.records.append(record)
+            state.lastNanoseconds = now
+            state.lastDone = done
+            state.lastItems = metrics.normalisedItemsAdded
+        }
+        showStatus()
+        if !samplesItself {
+            let made = HeapStatistics.allocationCount() &- before
+            state.withLock { $0.allocations &+= made }
+        }
+    }
+
+    /// Ends sampling and the live status; hands out the intervals.
+    public func finish() -> [IntervalRecord] {
+        stopLock.withLock { isStopped = true }
+        stopCondition.signal()
+        thread?.join()
+        thread = nil
+        status.clear()
+        return state.withLock { state in
+            state.table = nil
+            return state.records
+        }
+    }
+
+    /// Allocations made by sampling so far (deterministic mode).
+    public var allocations: UInt64 { state.withLock { $0.allocations } }
+
+    private func showStatus() {
+        let done = done.load(ordering: .relaxed)
+        let snapshot = state.withLock { state in
+            var snapshot = StatusSnapshot(phase: state.phase, done: done, total: state.total, unit: state.unit)
+            snapshot.elapsedSeconds = Double(WallClock.nanoseconds &- state.startNanoseconds) * 1e-9
+            if let record = state.records.last, record.phase == state.phase { snapshot.interval = record }
+            return snapshot
+        }
+        status.show(snapshot)
+    }
+
+    private func run() {
+        while true {
+            let stops = stopLock.withLock {
+                if !isStopped { stopCondition.wait(stopLock, nanoseconds: Progress.intervalNanoseconds) }
+                return isStopped
+            }
+            if stops { return }
+            if state.withLock({ $0.table != nil }) { sample() } else { showStatus() }
+        }
+    }
+}

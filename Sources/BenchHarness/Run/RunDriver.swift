@@ -1,0 +1,181 @@
+// RunDriver.swift - the command `run`: from what the user typed to the run directory and the report.
+//
+// Mistakes are found before anything is written: first the profile, then the settings, then the directories. After
+// that everything lies in temporary directories, which go away with any error and with Ctrl-C.
+
+import Mergeset
+import StorageFiles
+import StorageRuntime
+import Workloads
+
+/// What `run` was asked for.
+public struct RunRequest: Sendable {
+    /// How the report is printed.
+    public enum Format: String, Sendable, CaseIterable {
+        /// For people.
+        case text
+        /// The contents of run.json.
+        case json
+    }
+
+    /// Name of a profile, path of its file, or name of an item workload.
+    public var profile = "k8s-pods"
+    /// Size step.
+    public var size = ProfileSize.m
+    /// `key=value` settings of the profile or of the harness.
+    public var settings: [String] = []
+    /// Exposition file of the replay profile.
+    public var replayFile: String?
+    /// Directory of the profiles; nil looks for one.
+    public var profiles: String?
+    /// Directory to be made for the report; nil makes a name from profile and time.
+    public var out: String?
+    /// How the report is printed.
+    public var format = Format.text
+    /// Everything else.
+    public var options = RunOptions()
+
+    /// The defaults.
+    public init() {}
+}
+
+/// The command `run`.
+public enum RunDriver {
+    /// Runs and reports.
+    ///
+    /// - Parameters:
+    ///   - files: Where table and report are written.
+    ///   - print: Receives the report.
+    ///   - tell: Receives what is told while it runs.
+    /// - Throws: What kept the run from finishing; nothing is left of it then. A check that has failed inside a run is
+    ///   thrown, too, but after the report was written.
+    public static func run(
+        _ request: RunRequest, files: any FileSystem, print: (String) -> Void,
+        tell: @escaping @Sendable (String) -> Void = StatusDisplay.writeError
+    ) throws(HarnessError) {
+        let start = WallClock.nanoseconds
+        var request = request
+        let plan = try Plan(&request, files)
+        let out = request.out ?? defaultOut(plan.name, request.size)
+        let directory = try RunDirectory(
+            files: files, out: out, data: request.options.data, keepsData: request.options.keepsData)
+        defer { directory.discard() }
+        let provenance = Provenance.atStart()
+        let status = StatusDisplay(style: .automatic(quiet: request.options.isQuiet), write: tell)
+        status.show(StatusSnapshot(phase: "generate", done: 0, total: 0, unit: ""))
+        let subject = try plan.generate(seed: request.options.seed)
+        try Interrupt.check()
+
+        let outcome = try BenchRun(subject: subject, options: request.options, files: files, status: status)
+            .run(tablePath: directory.tablePath, provenance: provenance, startNanoseconds: start)
+        let json = outcome.record.json()
+        try Interrupt.check()
+        try directory.publish([
+            ("run.json", json), ("summary.md", Array(Summary.markdown(outcome.record).utf8)),
+            ("intervals.csv", IntervalRecord.csv(outcome.intervals)),
+        ])
+        switch request.format {
+        case .text:
+            print(Report.text(outcome.record))
+            print("\nwritten to \(directory.outPath): run.json, summary.md, intervals.csv\n")
+        case .json: print(String(decoding: json, as: UTF8.self))
+        }
+        if let failure = outcome.failure { throw failure }
+    }
+
+    /// `bench-runs/k8s-pods-m-20260131-123456`; characters that do not suit a file name become `-`.
+    static func defaultOut(_ name: String, _ size: ProfileSize) -> String {
+        let stem = String(
+            name.map { $0.isLetter && $0.isASCII || $0.isNumber && $0.isASCII || $0 == "-" ? $0 : "-" })
+        return "bench-runs/\(stem)-\(size.rawValue)-\(TextFormat.stamp(unixSeconds: WallClock.unixSeconds))"
+    }
+
+    /// What will be generated: checked, but not made yet.
+    enum Plan {
+        case series(Profile)
+        case items(ItemWorkload, count: Int, ProfileSize)
+
+        init(_ request: inout RunRequest, _ files: any FileSystem) throws(HarnessError) {
+            var overrides: [String] = []
+            var itemCount: Int?
+            for setting in request.settings {
+                guard let equals = setting.firstIndex(of: "="), equals != setting.startIndex else {
+                    throw HarnessError(.usage, "--set \(setting): key=value is needed, for example --set series=50000")
+                }
+                let key = String(setting[..<equals])
+                let value = String(setting[setting.index(after: equals)...])
+                if try request.options.set(key, value) { continue }
+                if key == "items" {
+                    guard let count = Int(value), count > 0, count <= 1 << 31 else {
+                        throw HarnessError(.usage, "--set items=\(value): a number of items is needed")
+                    }
+                    itemCount = count
+                } else {
+                    overrides.append(setting)
+                }
+                request.options.settings[key] = value
+            }
+            if let file = request.replayFile {
+                guard request.profile == "replay" else {
+                    throw HarnessError(.usage, "--file goes with the profile replay: mergeset-bench run replay --file F")
+                }
+                overrides.append("page=" + file)
+            } else if request.profile == "replay", !overrides.contains(where: { $0.hasPrefix("page=") }) {
+                throw HarnessError(
+                    .usage, "replay needs the page to be replayed: mergeset-bench run replay --file metrics.txt")
+            }
+            if let workload = try? ItemWorkload.named(request.profile) {
+                if let first = overrides.first {
+                    throw HarnessError(.usage, "--set \(first): a workload of items knows only items=N and table.*")
+                }
+                self = .items(
+                    workload, count: itemCount ?? RunSubject.itemCount(request.size, of: workload), request.size)
+                return
+            }
+            if itemCount != nil {
+                throw HarnessError(.usage, "--set items=N goes with item workloads; profiles take --set series=N")
+            }
+            let profile = try ProfileLoader.load(
+                request.profile, given: request.profiles, size: request.size, overrides: overrides, files)
+            self = .series(profile)
+            // The table of an index unites tag rows; tables of opaque items do not.
+            if request.options.settings["table.tag_row_merging"] == nil {
+                request.options.table.tagRowMerging = .streaming
+            }
+        }
+
+        var name: String {
+            switch self {
+            case .series(let profile): profile.name
+            case .items(let workload, _, _): workload.name
+            }
+        }
+
+        func generate(seed: UInt64) throws(HarnessError) -> RunSubject {
+            switch self {
+            case .series(let profile): try RunSubject.series(of: profile, seed: seed)
+            case .items(let workload, let count, let size):
+                RunSubject.items(of: workload, count: count, size: size, seed: seed)
+            }
+        }
+    }
+}
+
+/// Loads profiles with errors for the user.
+public enum ProfileLoader {
+    /// The profile of a name or path.
+    ///
+    /// - Throws: `.badInput` for an unknown name or a file that does not parse, with the place and what is expected.
+    public static func load(
+        _ name: String, given: String?, size: ProfileSize, overrides: [String], _ files: any FileSystem
+    ) throws(HarnessError) -> Profile {
+        let directory = try ProfileDirectory.find(given: given, files)
+        do { return try Profile.load(name, directory: directory, size: size, overrides: overrides) } catch {
+            let workloads = ItemWorkload.Kind.allCases.map(\.rawValue).joined(separator: ", ")
+            guard error.kind == .notFound, !name.contains("/") else {
+                throw HarnessError(.badInput, error.description)
+            }
+            throw HarnessError(.badInput, error.description + "; workloads of items: \(workloads)")
+        }
+    }
+}

@@ -1,0 +1,50 @@
+// MergesetBench.swift - the command line: options in, one line and an exit code out. Everything else is BenchHarness.
+
+import ArgumentParser
+import BenchHarness
+import StorageFiles
+import StorageRuntime
+import Workloads
+
+@main
+struct MergesetBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mergeset-bench",
+        abstract: "Benchmarks of the index storage under production-shaped workloads.",
+        discussion: """
+            Examples:
+              mergeset-bench run                                   k8s-pods, size m, on all cores
+              mergeset-bench run k8s-pods --set series=500000
+              mergeset-bench run k8s-pods --size s --mode deterministic --out result
+              mergeset-bench run replay --file metrics.txt         your own series
+              mergeset-bench run duplicates-90:long                items, without an index
+              mergeset-bench micro sort
+              mergeset-bench generate k8s-pods --size s --format jsonl -o rows.jsonl
+
+            Exit codes: 0 pass, 64 wrong use, 65 bad profile or input, 70 the engine gave a wrong answer,
+            73 output cannot be made, 74 input/output error, 75 data directory in use, 130 interrupted.
+            (2, 3 and 4 are verdicts of comparisons: regression, inconclusive, improvements.)
+            """,
+        subcommands: [Run.self, Micro.self, Generate.self, List.self, Describe.self], defaultSubcommand: nil)
+}
+
+extension ParsableCommand {
+    /// Runs a body; an error becomes its one line on standard error and its exit code.
+    func reporting(_ body: () throws -> Void) throws {
+        Interrupt.install()
+        do { try body() } catch let error as HarnessError {
+            StatusDisplay.writeError("mergeset-bench: \(error)\n")
+            throw ExitCode(error.status.rawValue)
+        } catch let error as StorageError {
+            StatusDisplay.writeError("mergeset-bench: \(error)\n")
+            throw ExitCode(ExitStatus.inputOutput.rawValue)
+        }
+    }
+}
+
+extension ProfileSize: @retroactive ExpressibleByArgument {}
+extension StreamFormat: @retroactive ExpressibleByArgument {}
+extension Environment.Mode: @retroactive ExpressibleByArgument {
+    public static var allValueStrings: [String] { ["live", "deterministic"] }
+}
+extension RunRequest.Format: @retroactive ExpressibleByArgument {}

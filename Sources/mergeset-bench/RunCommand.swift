@@ -1,0 +1,91 @@
+// RunCommand.swift - `mergeset-bench run`.
+
+import ArgumentParser
+import BenchHarness
+import Glibc
+import StorageFiles
+import StorageRuntime
+import Workloads
+
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Ingest a workload, wait for merges, search, check, report.",
+        discussion: """
+            The rows are generated ahead. Then: ingest, last flush and pending merges, exact seeks in random order, a scan,
+            the digest of the store, and a read-back of a sample, which fails the run when anything is missing.
+            The report goes to standard output; run.json, summary.md and intervals.csv go to a directory that appears
+            only when the run is complete. Every figure and its formula: `mergeset-bench list --figures`.
+
+            Examples:
+              mergeset-bench run                                      the default: k8s-pods, size m
+              mergeset-bench run k8s-pods --set series=500000 --set table.data_block_cache_bytes=16000000
+              mergeset-bench run k8s-pods --size s --mode deterministic --format json --quiet
+              mergeset-bench run replay --file metrics.txt --set targets=1000
+
+            Deterministic mode: one thread, virtual clock; two runs of one binary and seed give the same files,
+            counters and allocation counts.
+            """)
+
+    @Argument(help: "A profile, the path of a profile (*.yaml), or a workload of items; see `mergeset-bench list`.")
+    var profile = "k8s-pods"
+    @Option(help: "Size step: s (seconds), m (10-60 s) or l.")
+    var size = ProfileSize.m
+    @Option(help: "live: real clocks and threads. deterministic: neither.")
+    var mode = Environment.Mode.live
+    @Option(help: "Ingest threads in live mode; background work is extra. Default: one per core.")
+    var threads: Int?
+    @Option(help: "Root seed of the stream.")
+    var seed: UInt64 = 42
+    @Option(help: "Directory for the table: new, empty, or left by an earlier run. Default: inside the run directory.")
+    var data: String?
+    @Flag(help: "Keep the table when the run has ended.")
+    var keep = false
+    @Option(help: "The run directory to be made. Default: bench-runs/PROFILE-SIZE-TIME.")
+    var out: String?
+    @Option(help: "What standard output gets: text (the report) or json (run.json).")
+    var format = RunRequest.Format.text
+    @Option(
+        name: .customLong("set"),
+        help: "Override a field of the profile or of the table; repeatable. `mergeset-bench list --settings`.")
+    var settings: [String] = []
+    @Option(help: "For the profile replay: a page in the Prometheus or OpenMetrics text format.")
+    var file: String?
+    @Option(help: "Directory of the profiles. Default: Benchmarks/Profiles here or above the program.")
+    var profiles: String?
+    @Flag(
+        inversion: .prefixedNo,
+        help: "At the end merge all parts into one and compare sizes and contents. Default: for size s.")
+    var forceMerge: Bool?
+    @Flag(name: .shortAndLong, help: "Tell nothing while it runs.")
+    var quiet = false
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads \(threads): a number from 1 to 1024 is needed.")
+        }
+        if mode == .deterministic, let threads, threads != 1 {
+            throw ValidationError("--mode deterministic runs on one thread; leave --threads out.")
+        }
+    }
+
+    func run() throws {
+        var request = RunRequest()
+        request.profile = profile
+        request.size = size
+        request.settings = settings
+        request.replayFile = file
+        request.profiles = profiles
+        request.out = out
+        request.format = format
+        request.options.mode = mode
+        request.options.threads = threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        request.options.seed = seed
+        request.options.data = data
+        request.options.keepsData = keep
+        request.options.forcesMerge = forceMerge ?? (size == .s)
+        request.options.isQuiet = quiet
+        try reporting {
+            try RunDriver.run(request, files: RealFileSystem(), print: { StatusDisplay.writeOutput($0) })
+        }
+    }
+}
