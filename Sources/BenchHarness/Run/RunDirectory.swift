@@ -81,7 +81,9 @@ public final class RunDirectory {
             if !keepsData { try removeData() }
             for (name, bytes) in contents {
                 let file = try files.create(workingPath + "/" + name)
-                try bytes.withUnsafeBytes { (bytes) throws(StorageError) in try file.write(bytes) }
+                try bytes.withUnsafeBufferPointer { (bytes) throws(StorageError) in
+                    try file.write(UnsafeRawBufferPointer(bytes))
+                }
                 try file.sync()
                 try file.close()
             }
