@@ -212,14 +212,14 @@ public struct RowStream: ~Copyable, Sendable {
         let kind = plan.kinds[own]
         let base = kind & SeriesPlan.isRecordedBit != 0 ? plan.bases[own] : Double(hash >> 44)
         let step = (hash >> 8 & 1023) &+ 1
-        let noise = SplitMix64.mix(hash ^ roundHash)
+        // Below one step, scaled by multiplication.
+        let noise = (SplitMix64.mix(hash ^ roundHash) >> 32 &* step) >> 32
         if kind & SeriesPlan.isCounterBit != 0 {
             if hash & 255 < idleBelow { return base }
-            return base + Double(age &* step &+ (noise >> 11) % step)
+            return base + Double(age &* step &+ noise)
         }
         if hash & 255 < constantBelow { return base }
-        let drawn = Double((noise >> 11) % step)
-        return hash & 0x4_0000 != 0 ? base + drawn : base + drawn / 100
+        return hash & 0x4_0000 != 0 ? base + Double(noise) : base + Double(noise) / 100
     }
 
     // MARK: Names only

@@ -142,7 +142,8 @@ public final class SeriesPlan: Sendable {
 
     /// Tells whether the target of a slot is replaced at the beginning of `round`, a round in which that may happen.
     func isReplaced(_ slotHash: UInt64, round: Int) -> Bool {
-        SplitMix64.mix(slotHash ^ SplitMix64.mix(UInt64(truncatingIfNeeded: round) &+ 0x7C6D_0BE6_1F1A_95C3)) < replaceBelow
+        SplitMix64.mix(slotHash ^ SplitMix64.mix(UInt64(truncatingIfNeeded: round) &+ 0x7C6D_0BE6_1F1A_95C3))
+            < replaceBelow
     }
 
     /// Writes tenant and tags of a group of a target; `target` has room for ``tagBytesMax`` bytes. Returns the length.
