@@ -37,6 +37,8 @@ public final class SeriesPlan: Sendable {
     nonisolated(unsafe) let bases: UnsafeMutablePointer<Double>
     nonisolated(unsafe) let kinds: UnsafeMutablePointer<UInt8>
 
+    /// Bytes of all own names; what a recorded page of the largest size gives stays below it.
+    static let ownBytesMax = 2 << 30
     static let isCounterBit: UInt8 = 1
     static let isRecordedBit: UInt8 = 2
 
@@ -92,6 +94,11 @@ public final class SeriesPlan: Sendable {
                         let value = label.values[number / rest]
                         number %= rest
                         RawName.append(key: Array(label.key.utf8), value: Array(value.utf8), to: &own)
+                    }
+                    guard own.count <= SeriesPlan.ownBytesMax else {
+                        throw StorageError(
+                            .limitExceeded,
+                            "more than \(SeriesPlan.ownBytesMax) bytes of names and own labels per group")
                     }
                     ownEnds[index + 1] = UInt32(own.count)
                     bases[index] = 0

@@ -192,6 +192,26 @@ import Testing
         #expect(problem { _ = try Profile.parse(laughs, path: "f") }.contains("more than 100000 values"))
     }
 
+    @Test func oversizedTextsAreRefused() {
+        let long = String(repeating: "x", count: 70_000)
+        func failure(_ families: String) -> String {
+            problem {
+                _ = try SeriesPlan(Profile.parse(ProfileTests.head + "series: 1\nfamilies: \(families)\n", path: "f"))
+            }
+        }
+        #expect(failure("[{name: m, labels: {a: \(long)}}]").contains("values of at most 65535"))
+        #expect(failure("[{name: m, labels: {a: [\(long)]}}]").contains("the own label 'a': expected a text"))
+        #expect(failure("[{name: m, labels: {a: {value: '\(long){n}', count: 2}}}]").contains("at most 65535"))
+        #expect(failure("[{name: m, labels: {\(long): 2}}]").contains("a key of at most 256 bytes"))
+        #expect(failure("[\(long)]").contains("expected a metric name"))
+        #expect(failure("[{name: m, labels: {a: \(long.prefix(65_535))}}]").contains("at most 65500 bytes"))
+        #expect(failure("[{name: m, labels: {a: 1000, b: 1000, c: 2}}]").contains("more than 1000000 series"))
+        let churn = ["series=100000000", "churn.rate=1", "rounds=60", "churn.every=30s"]
+        #expect(
+            problem { _ = try RowStream(SeriesPlan(Catalogue.load("k8s-pods", churn))) }.contains(
+                "more than 2^32 series"))
+    }
+
     @Test func mutatedFilesNeverTrap() throws {
         let original = bytes(
             ProfileTests.head + "targets: 3\ntags:\n  - {key: a, value: \"x{slot.num:3}\"}\nchurn: {rate: 0.1}\n"
