@@ -202,7 +202,7 @@ import Testing
         #expect(failure("[{name: m, labels: {a: \(long)}}]").contains("values of at most 65535"))
         #expect(failure("[{name: m, labels: {a: [\(long)]}}]").contains("the own label 'a': expected a text"))
         #expect(failure("[{name: m, labels: {a: {value: '\(long){n}', count: 2}}}]").contains("at most 65535"))
-        #expect(failure("[{name: m, labels: {\(long): 2}}]").contains("a key of at most 256 bytes"))
+        #expect(failure("[{name: m, labels: {\(long.prefix(300)): 2}}]").contains("a key of at most 256 bytes"))
         #expect(failure("[\(long)]").contains("expected a metric name"))
         #expect(failure("[{name: m, labels: {a: \(long.prefix(65_535))}}]").contains("at most 65500 bytes"))
         #expect(failure("[{name: m, labels: {a: 1000, b: 1000, c: 2}}]").contains("more than 1000000 series"))
