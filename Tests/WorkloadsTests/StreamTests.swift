@@ -12,7 +12,7 @@ import Testing
         "churn-storm": 0xD6E56729C0A5078D,
         "k8s-pods": 0xCDE84C135B4A0BC0,
         "names-two-tags": 0x9943E3E684C14369,
-        "node-steady": 0x087D463354B68B89,
+        "node-steady": 0x6C10C2B952F6D0F7,
         "replay": 0x2049135AE11E0F9A,
         "rows-short": 0x1667E54988AF6AE2,
         "wide-labels": 0xB35AAC242543514E,
