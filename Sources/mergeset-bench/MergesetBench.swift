@@ -42,9 +42,9 @@ extension ParsableCommand {
     }
 }
 
-extension ProfileSize: @retroactive ExpressibleByArgument {}
-extension StreamFormat: @retroactive ExpressibleByArgument {}
-extension Environment.Mode: @retroactive ExpressibleByArgument {
+extension ProfileSize: ExpressibleByArgument {}
+extension StreamFormat: ExpressibleByArgument {}
+extension Environment.Mode: ExpressibleByArgument {
     public static var allValueStrings: [String] { ["live", "deterministic"] }
 }
-extension RunRequest.Format: @retroactive ExpressibleByArgument {}
+extension RunRequest.Format: ExpressibleByArgument {}
