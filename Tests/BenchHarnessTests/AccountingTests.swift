@@ -22,7 +22,9 @@ import Testing
         if ResidentMemory.resetPeak() {
             let count = 64 << 20
             let block = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 4096)
-            for offset in stride(from: 0, to: count, by: 4096) { block.storeBytes(of: 1, toByteOffset: offset, as: UInt8.self) }
+            for offset in stride(from: 0, to: count, by: 4096) {
+                block.storeBytes(of: 1, toByteOffset: offset, as: UInt8.self)
+            }
             #expect(ResidentMemory.now().peakBytes >= UInt64(count))
             block.deallocate()
         }
@@ -34,7 +36,9 @@ import Testing
             #expect(ProcFile.number(after: "VmRSS:", in: $0) == 1234)
             #expect(ProcFile.number(after: "Last:", in: $0) == 9)
             #expect(ProcFile.number(after: "VmHWM:", in: $0) == nil)
-            #expect(ProcFile.number(after: "9 and much more than there is", in: UnsafeRawBufferPointer(rebasing: $0[44...])) == nil)
+            #expect(
+                ProcFile.number(after: "9 and much more than there is", in: UnsafeRawBufferPointer(rebasing: $0[44...]))
+                    == nil)
         }
     }
 

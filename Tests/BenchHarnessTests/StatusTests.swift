@@ -88,7 +88,9 @@ import Testing
         #expect(status(.locked) == .locked)
         #expect(status(.io(errno: 5)) == .inputOutput)
         #expect(status(.noSpace) == .inputOutput)
-        #expect(HarnessError(StorageError(.noSpace, "reason", path: "/x"), while: "reading").message == "reading: /x: reason")
+        #expect(
+            HarnessError(StorageError(.noSpace, "reason", path: "/x"), while: "reading").message
+                == "reading: /x: reason")
     }
 
     @Test func exitCodesAreTheDocumentedOnes() {
