@@ -35,7 +35,7 @@ final class PartCaches: Sendable {
 }
 
 /// An immutable sorted part in a directory.
-final class FilePart: Sendable {
+final class FilePart: @unchecked Sendable {
     let path: String
     let name: String
     let metadata: PartMetadata
@@ -45,6 +45,9 @@ final class FilePart: Sendable {
     let index: any ReadableFile
     let items: any ReadableFile
     let lens: any ReadableFile
+    /// First and last item, for comparisons.
+    let firstItem: UnsafeRawBufferPointer, lastItem: UnsafeRawBufferPointer
+    let caches: PartCaches
     private let dataBlocks: BlockCache<DataBlock>
     private let indexBlocks: BlockCache<IndexBlock>
 
@@ -80,8 +83,22 @@ final class FilePart: Sendable {
         items = try files.open(Paths.join(path, PartFile.items.rawValue))
         lens = try files.open(Paths.join(path, PartFile.lens.rawValue))
         sizeBytes = UInt64(stored.count + index.sizeBytes + items.sizeBytes + lens.sizeBytes)
+        firstItem = FilePart.copy(metadata.firstItem)
+        lastItem = FilePart.copy(metadata.lastItem)
+        self.caches = caches
         dataBlocks = BlockCache(count: decoded.headersCount, budget: caches.dataBlocks)
         indexBlocks = BlockCache(count: decoded.count, budget: caches.indexBlocks)
+    }
+
+    deinit {
+        firstItem.deallocate()
+        lastItem.deallocate()
+    }
+
+    private static func copy(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
+        let target = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count + RawBuffer.slack, alignment: 16)
+        target.copyBytes(from: bytes)
+        return UnsafeRawBufferPointer(rebasing: target[0..<bytes.count])
     }
 
     /// Throws out cached blocks that were not used since the last sweep.

@@ -1,5 +1,7 @@
 // TableOptions.swift - what can be set when a table is opened.
 
+import StorageRuntime
+
 /// How merges treat the rows of the inverted index (docs/format/mergeset-table.md, 13).
 public enum TagRowMerging: String, Sendable, CaseIterable {
     /// Items are opaque; nothing is rewritten.
@@ -36,6 +38,8 @@ public struct TableOptions: Sendable {
     public var indexBlockCacheBytes = 64 << 20
     /// Compression level of parts made by flushes and merges; nil chooses by the number of items.
     public var compressionLevel: Int?
+    /// Where searches wait while a flushing thread has to help with merging; tables can share one. nil makes one.
+    public var searchGate: PauseGate?
     /// Called after new items became visible to searches of durable items; from whichever thread flushed them, without
     /// any lock of the table held.
     public var onNewItems: (@Sendable () -> Void)?

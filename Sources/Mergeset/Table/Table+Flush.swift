@@ -1,0 +1,190 @@
+// Table+Flush.swift - from runs in memory to a durable part (docs/format/mergeset-table.md, 8 and 9).
+//
+//   1. the sealed runs are taken from the list (they stay visible in it)
+//   2. they are merged, through the hook, into tmp/<suffix>; all files are synced
+//   3. the directory is renamed to its final name and the table directory synced: the point of commit
+//   4. the part takes the place of the runs in the list; only then flush() returns
+//
+// A flush removes nothing, so the rename alone commits it: no transaction file is needed.
+
+import StorageBytes
+import StorageFiles
+import StorageRuntime
+import Synchronization
+
+extension Table {
+    /// Makes everything added before durable.
+    ///
+    /// - Throws: `.noSpace`, `.io`: nothing is lost, the items stay in memory and are tried again.
+    public func flush() throws(StorageError) {
+        try flushEverything()
+        options.onNewItems?()
+        environment.scheduler.checkpoint()
+    }
+
+    func flushEverything() throws(StorageError) {
+        flushLock.lock()
+        defer { flushLock.unlock() }
+        state.lastFlush = environment.clock.monotonicNanoseconds
+        sealAll()
+        _ = try flushRuns()
+    }
+
+    /// One step of the flusher: by size when it was woken for that, by time otherwise.
+    func flusherStep() -> NextStep {
+        let now = environment.clock.monotonicNanoseconds
+        let interval = options.flushIntervalNanoseconds
+        let isDue = now - state.lastFlush >= interval
+        if isDue || state.pendingBytes >= UInt64(options.memoryBytesMax) {
+            flushLock.lock()
+            var hasFlushed = false
+            if isDue {
+                state.lastFlush = now
+                sealAll()
+            }
+            // The error is kept in the state: whoever adds or flushes next gets it.
+            hasFlushed = (try? flushRuns()) ?? false
+            flushLock.unlock()
+            if hasFlushed {
+                options.onNewItems?()
+                assistMerges()
+            }
+        }
+        sweepCaches(now)
+        let since = environment.clock.monotonicNanoseconds - state.lastFlush
+        return .after(nanoseconds: max(interval - min(since, interval), 1_000_000))
+    }
+
+    /// Writes the sealed runs into one part. The caller holds ``flushLock``. Returns false when there was nothing.
+    private func flushRuns() throws(StorageError) -> Bool {
+        if let error = state.fatalError { throw error }
+        let runs = state.list.runs
+        guard !runs.isEmpty else { return false }
+        do throws(StorageError) {
+            var merger = try Merger(runs: runs, parts: [])
+            let items = runs.reduce(0) { $0 + UInt64($1.count) }
+            let suffix = suffixes.next()
+            let directory = Transaction.temporaryPath(table: path, suffix: suffix)
+            let level = options.compressionLevel ?? CompressionLevel.ofFlush
+            let result = try write(
+                &merger, to: directory, level: level, keepsStoredBlocks: false, isFlush: true, isCancelled: { false })
+            counters.flushes.add()
+            counters.flushSourceItems.add(items)
+            counters.itemsMerged.add(items)
+            guard let result else {
+                try files.removeAll(directory)
+                state.publishFlush(runs, nil)
+                return true
+            }
+            let target = Paths.join(path, result.metadata.partName(suffix: suffix))
+            try snapshotLock.withShared { () throws(StorageError) in
+                do throws(StorageError) {
+                    try files.rename(directory, to: target)
+                } catch {
+                    try? files.removeAll(directory)
+                    throw error
+                }
+                try commitRename(target)
+            }
+            let part = try openNew(target)
+            state.publishFlush(runs, part)
+        } catch {
+            counters.failures.add()
+            state.flushFailed(error)
+            throw error
+        }
+        wakeMergers()
+        return true
+    }
+
+    /// Makes the final name durable. When that fails the part must not stay: its runs are still in memory and would be
+    /// written again.
+    private func commitRename(_ target: String) throws(StorageError) {
+        do throws(StorageError) {
+            try files.sync(path)
+        } catch {
+            do throws(StorageError) {
+                try files.removeAll(target)
+            } catch let second {
+                state.stop(second.adding("a part whose sync failed could not be taken back; open the table again"))
+            }
+            throw error
+        }
+    }
+
+    /// Opens a part just made. It is durable already, so a failure here cannot be mended by trying again.
+    func openNew(_ target: String) throws(StorageError) -> FilePart {
+        do throws(StorageError) {
+            return try FilePart(path: target, files: files, caches: caches)
+        } catch {
+            state.stop(error.adding("a new part does not open; open the table again"))
+            throw error
+        }
+    }
+
+    /// Merges sources through the table's hook into a new part directory. nil when nothing was left; the directory
+    /// exists then. On errors it is removed, as far as that is possible.
+    func write(
+        _ merger: inout Merger, to directory: String, level: Int, keepsStoredBlocks: Bool, isFlush: Bool,
+        isCancelled: () -> Bool
+    ) throws(StorageError) -> PartWriter.Result? {
+        do throws(StorageError) {
+            var writer = try PartWriter(directory: directory, level: level, files: files)
+            switch options.tagRowMerging {
+            case .none:
+                var hook = PassThrough()
+                _ = try MergeLoop.run(
+                    &merger, through: &hook, into: &writer, keepsStoredBlocks: keepsStoredBlocks,
+                    isCancelled: isCancelled)
+            case .streaming:
+                var hook = TagRowMerger(path: path)
+                _ = try MergeLoop.run(
+                    &merger, through: &hook, into: &writer, keepsStoredBlocks: keepsStoredBlocks,
+                    isCancelled: isCancelled)
+            case .blockwise:
+                var hook = BlockwiseTagRows(path: path)
+                _ = try MergeLoop.run(
+                    &merger, through: &hook, into: &writer, keepsStoredBlocks: keepsStoredBlocks,
+                    isCancelled: isCancelled)
+                counters.hookBlocks.add(hook.rule.processedBlocks)
+                counters.hookBlocksUnordered.add(hook.rule.unorderedBlocks)
+            }
+            let result = try writer.finish()
+            counters.add(writer, fileBytes: result?.fileBytes ?? 0, isFlush: isFlush)
+            return result
+        } catch {
+            try? files.removeAll(directory)
+            throw error
+        }
+    }
+
+    /// Once in a while, throws out cached blocks that nobody has used.
+    private func sweepCaches(_ now: UInt64) {
+        guard state.isSweepDue(now) else { return }
+        for part in state.list.parts { part.sweepCaches() }
+    }
+
+    /// After a flush: while there are far too many parts, the flushing thread merges, and searches wait.
+    private func assistMerges() {
+        while state.list.parts.count > MergePolicy.assistedPartsMin, !isStopping.load(ordering: .relaxed) {
+            let hasMerged = searchGate.whileClosed { mergeOnce(final: false) }
+            guard hasMerged else { return }
+            counters.assistedMerges.add()
+        }
+    }
+}
+
+/// Levels of compression for parts of a size (docs/format/mergeset-table.md, 4.4; free to choose).
+enum CompressionLevel {
+    /// Parts of flushes are merged soon: the fastest level that still finds long repetitions.
+    static let ofFlush = 1
+
+    /// The level of a merged part, by the number of its source items.
+    static func ofMerge(items: UInt64) -> Int {
+        switch items {
+        case ...(1 << 25): 1
+        case ...(1 << 28): 2
+        default: 3
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// Table+Merge.swift - fewer and larger parts (docs/format/mergeset-table.md, 10 to 12).
+
+import StorageBytes
+import StorageFiles
+import StorageRuntime
+import Synchronization
+
+/// What a merge worker remembers from step to step. One worker's step runs at a time.
+final class MergeWorker: @unchecked Sendable {
+    private let clock: any StorageClock
+    var lastMerge: UInt64?
+    var isFinal = false
+
+    init(_ clock: any StorageClock) { self.clock = clock }
+}
+
+extension Table {
+    /// One step of a merge worker: merge something, or wait. A worker that has found nothing for 30 s looks for final
+    /// merges, until it merges something.
+    func mergerStep(_ worker: MergeWorker) -> NextStep {
+        if isStopping.load(ordering: .relaxed) { return .whenWoken }
+        let failuresBefore = counters.failures.value
+        if mergeOnce(final: worker.isFinal) {
+            worker.lastMerge = environment.clock.monotonicNanoseconds
+            worker.isFinal = false
+            return .again
+        }
+        // A failed merge (a full disk) is tried again, but not at once.
+        if counters.failures.value > failuresBefore { return .after(nanoseconds: 1_000_000_000) }
+        let now = environment.clock.monotonicNanoseconds
+        let last = worker.lastMerge ?? now
+        worker.lastMerge = last
+        if !worker.isFinal, now - last > MergePolicy.idleNanosecondsMax {
+            worker.lastMerge = now
+            worker.isFinal = true
+            return .again
+        }
+        return .after(nanoseconds: 1_000_000_000)
+    }
+
+    /// Chooses parts and merges them. Returns false when there was nothing to merge, or when it did not succeed.
+    func mergeOnce(final: Bool) -> Bool {
+        guard let space = try? freeSpace() else { return false }
+        let limit = min(space / UInt64(workerCount), MergePolicy.outputBytesMax)
+        let sources = state.beginMerge { sizes, isMerging in
+            PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: final)
+        }
+        guard !sources.isEmpty else { return false }
+        do throws(StorageError) {
+            let part = try merge(sources, isForced: false)
+            state.endMerge(sources, part)
+            return true
+        } catch {
+            state.endMerge(sources, nil)
+            return false
+        }
+    }
+
+    private func freeSpace() throws(StorageError) -> UInt64 {
+        let now = environment.clock.monotonicNanoseconds
+        if let known = state.freeSpace(now) { return known }
+        let space = try files.freeSpaceBytes(path)
+        state.setFreeSpace(space, now)
+        return space
+    }
+
+    /// Merges parts into a new one that replaces them on disk. The caller exchanges them in the list.
+    private func merge(_ sources: [FilePart], isForced: Bool) throws(StorageError) -> FilePart {
+        counters.mergesStarted.add()
+        do throws(StorageError) {
+            let items = sources.reduce(0) { $0 + $1.metadata.itemsCount }
+            var merger = try Merger(runs: [], parts: sources)
+            let suffix = suffixes.next()
+            let directory = Transaction.temporaryPath(table: path, suffix: suffix)
+            let level = options.compressionLevel ?? CompressionLevel.ofMerge(items: items)
+            let result = try write(
+                &merger, to: directory, level: isForced ? max(level, 1) : level, keepsStoredBlocks: !isForced,
+                isFlush: false,
+                isCancelled: { !isForced && isStopping.load(ordering: .relaxed) })
+            counters.itemsMerged.add(items)
+            guard let result else {
+                // No hook of ours drops the last item of anything; a table cannot lose all its items in a merge.
+                throw StorageError(.corrupted, "a merge of \(items) items left none", path: directory)
+            }
+            let name = result.metadata.partName(suffix: suffix)
+            let transaction = Transaction(
+                table: path, sources: sources.map(\.name), suffix: suffix, target: name)
+            try snapshotLock.withShared { () throws(StorageError) in try commit(transaction, suffix, directory) }
+            let part = try openNew(Paths.join(path, name))
+            counters.mergesFinished.add()
+            return part
+        } catch {
+            counters.mergesAbandoned.add()
+            if error.kind != .closed { counters.failures.add() }
+            throw error
+        }
+    }
+
+    private func commit(_ transaction: Transaction, _ suffix: UInt64, _ directory: String) throws(StorageError) {
+        do {
+            try transaction.write(table: path, suffix: suffix, on: files)
+        } catch {
+            if error.mayBeCommitted {
+                state.stop(error.error.adding("a merge may or may not be committed; open the table again"))
+            } else {
+                try? files.removeAll(directory)
+            }
+            throw error.error
+        }
+        let file = Transaction.path(table: path, suffix: suffix)
+        do throws(StorageError) {
+            try transaction.execute(in: path, file: file, on: files)
+        } catch {
+            // Committed: it has to be executed, now or by the next open. A second try often helps.
+            do throws(StorageError) {
+                try transaction.execute(in: path, file: file, on: files)
+            } catch {
+                state.stop(error.adding("a committed merge could not be executed; open the table again"))
+                throw error
+            }
+        }
+    }
+
+    /// Merges all file parts into one, after a flush. Blocks are encoded anew, whatever they were.
+    ///
+    /// - Throws: `.noSpace`, `.io`, `.corrupted`; the sources stay then.
+    public func mergeAll() throws(StorageError) {
+        try flushEverything()
+        options.onNewItems?()
+        let sources = state.beginMergeOfAll()
+        guard !sources.isEmpty else {
+            state.endMerge([], nil, wasOfAll: true)
+            return
+        }
+        do throws(StorageError) {
+            let part = try merge(sources, isForced: true)
+            state.endMerge(sources, part, wasOfAll: true)
+        } catch {
+            state.endMerge(sources, nil, wasOfAll: true)
+            throw error
+        }
+    }
+
+    /// Waits until the merge policy finds nothing more to merge: regular merges only.
+    ///
+    /// - Throws: The reason why the table has stopped.
+    public func settle() throws(StorageError) {
+        environment.scheduler.checkpoint()
+        while true {
+            while mergeOnce(final: false) {}
+            state.waitForMerges()
+            if let error = state.fatalError { throw error }
+            if !mergeOnce(final: false), state.activeMerges == 0 { return }
+        }
+    }
+}

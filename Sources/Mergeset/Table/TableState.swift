@@ -1,0 +1,196 @@
+// TableState.swift - the published list of a table and who is busy with what. One lock, held for list operations only.
+//
+// Threads: any.
+
+import StorageRuntime
+
+/// The mutable state of a table.
+final class TableState: @unchecked Sendable {
+    private let lock = Lock()
+    private let changed = Condition()
+
+    private var published: PartList
+    private var merging: Set<ObjectIdentifier> = []
+    private var mergesRunning = 0
+    private var mergesArePaused = false
+    private var sealsStarted = 0
+    private var sealsRunning: Set<Int> = []
+    private var memoryBytes = 0
+    private var lastFlushError: StorageError?
+    private var fatal: StorageError?
+    private var largestPartCount: Int
+    private var flushedAt: UInt64
+
+    init(_ list: PartList, now: UInt64) {
+        published = list
+        largestPartCount = list.parts.count
+        flushedAt = now
+    }
+
+    var list: PartList { lock.withLock { published } }
+    var partsMax: Int { lock.withLock { largestPartCount } }
+    var activeMerges: Int { lock.withLock { mergesRunning } }
+    /// Bytes of the sealed runs.
+    var pendingBytes: UInt64 { lock.withLock { UInt64(memoryBytes) } }
+    var flushError: StorageError? { lock.withLock { lastFlushError } }
+    var fatalError: StorageError? { lock.withLock { fatal } }
+    var hasFailed: Bool { lock.withLock { fatal != nil } }
+
+    /// When the last flush began, on the monotonic clock.
+    var lastFlush: UInt64 {
+        get { lock.withLock { flushedAt } }
+        set { lock.withLock { flushedAt = newValue } }
+    }
+
+    private var sweptAt: UInt64 = 0
+    private var space: (bytes: UInt64, at: UInt64)?
+
+    /// Whether two minutes have passed since this last said yes.
+    func isSweepDue(_ now: UInt64) -> Bool {
+        lock.withLock {
+            guard now &- sweptAt >= 120_000_000_000 else { return false }
+            sweptAt = now
+            return true
+        }
+    }
+
+    /// The free space asked for less than two seconds ago.
+    func freeSpace(_ now: UInt64) -> UInt64? {
+        lock.withLock { space.flatMap { now &- $0.at < 2_000_000_000 ? $0.bytes : nil } }
+    }
+
+    func setFreeSpace(_ bytes: UInt64, _ now: UInt64) { lock.withLock { space = (bytes, now) } }
+
+    // MARK: sealing
+
+    /// Announces that a run is on its way from a shard to the list.
+    func beginSeal() -> Int {
+        lock.withLock {
+            sealsStarted += 1
+            sealsRunning.insert(sealsStarted)
+            return sealsStarted
+        }
+    }
+
+    /// Publishes the announced run, if there is one. Returns the bytes of all sealed runs.
+    func endSeal(_ ticket: Int, _ run: MemoryRun?) -> Int {
+        let bytes = lock.withLock {
+            sealsRunning.remove(ticket)
+            if let run {
+                published = PartList(runs: published.runs + [run], parts: published.parts)
+                memoryBytes += run.memoryBytes
+            }
+            return memoryBytes
+        }
+        changed.broadcast()
+        return bytes
+    }
+
+    /// Waits until all runs announced before this call are in the list.
+    func waitForSeals() {
+        lock.lock()
+        defer { lock.unlock() }
+        let newest = sealsStarted
+        while sealsRunning.contains(where: { $0 <= newest }) { changed.wait(lock) }
+    }
+
+    // MARK: flushing
+
+    /// Replaces runs by the part that holds their items.
+    func publishFlush(_ runs: [MemoryRun], _ part: FilePart?) {
+        lock.withLock {
+            let gone = Set(runs.map { ObjectIdentifier($0) })
+            published = PartList(
+                runs: published.runs.filter { !gone.contains(ObjectIdentifier($0)) },
+                parts: published.parts + (part.map { [$0] } ?? []))
+            for run in runs { memoryBytes -= run.memoryBytes }
+            largestPartCount = max(largestPartCount, published.parts.count)
+            lastFlushError = nil
+        }
+        changed.broadcast()
+    }
+
+    func flushFailed(_ error: StorageError) {
+        lock.withLock { lastFlushError = error }
+        changed.broadcast()
+    }
+
+    /// Nothing may be written any more: what is on disk can be found out only by opening the table again.
+    func stop(_ error: StorageError) {
+        lock.withLock { if fatal == nil { fatal = error } }
+        changed.broadcast()
+    }
+
+    /// Waits until the sealed runs take less than `limit` bytes.
+    func waitForRoom(_ limit: UInt64) throws(StorageError) {
+        lock.lock()
+        defer { lock.unlock() }
+        while UInt64(memoryBytes) >= limit {
+            if let error = fatal ?? lastFlushError { throw error }
+            changed.wait(lock, nanoseconds: 1_000_000_000)
+        }
+    }
+
+    // MARK: merging
+
+    /// Chooses parts to merge and marks them. `choose` gets the sizes and which parts are being merged.
+    func beginMerge(_ choose: ([UInt64], [Bool]) -> [Int]) -> [FilePart] {
+        lock.withLock {
+            guard !mergesArePaused, fatal == nil else { return [] }
+            let parts = published.parts
+            let chosen = choose(
+                parts.map(\.sizeBytes), parts.map { merging.contains(ObjectIdentifier($0)) }
+            ).map { parts[$0] }
+            guard !chosen.isEmpty else { return [] }
+            for part in chosen { merging.insert(ObjectIdentifier(part)) }
+            mergesRunning += 1
+            return chosen
+        }
+    }
+
+    /// Waits for the merges in progress, keeps others from starting, and marks all parts.
+    func beginMergeOfAll() -> [FilePart] {
+        lock.lock()
+        defer { lock.unlock() }
+        while mergesArePaused { changed.wait(lock) }
+        mergesArePaused = true
+        while mergesRunning > 0 { changed.wait(lock) }
+        mergesRunning += 1
+        for part in published.parts { merging.insert(ObjectIdentifier(part)) }
+        return published.parts
+    }
+
+    /// Ends a merge. With `part`, it takes the place of the sources; otherwise they stay.
+    func endMerge(_ sources: [FilePart], _ part: FilePart?, wasOfAll: Bool = false) {
+        lock.withLock {
+            let gone = Set(sources.map { ObjectIdentifier($0) })
+            if let part {
+                published = PartList(
+                    runs: published.runs,
+                    parts: published.parts.filter { !gone.contains(ObjectIdentifier($0)) } + [part])
+            }
+            merging.subtract(gone)
+            mergesRunning -= 1
+            if wasOfAll { mergesArePaused = false }
+        }
+        changed.broadcast()
+    }
+
+    /// Waits until no merge is running.
+    func waitForMerges() {
+        lock.lock()
+        defer { lock.unlock() }
+        while mergesRunning > 0 { changed.wait(lock) }
+    }
+
+    /// Lets go of all parts and runs.
+    func drop() {
+        let old = lock.withLock {
+            let old = published
+            published = PartList(runs: [], parts: [])
+            memoryBytes = 0
+            return old
+        }
+        withExtendedLifetime(old) {}
+    }
+}

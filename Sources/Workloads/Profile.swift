@@ -1,0 +1,210 @@
+// Profile.swift - a workload: which series exist, how they are named, when they are scraped, how they are replaced.
+//
+//   targets x groups x families        scraped every `interval`, `rounds` times, from `start` on
+//   (pods)   (containers)  (metrics)
+//
+//   raw name = tenant | metric name + own labels of the family | tags of the target and its group
+//
+// The first part is the same for all targets and the second for all families of a group. That is how real scrapes are
+// made (the exporter gives the first part, service discovery the second), and it makes names cheap to build.
+//
+// A profile is a YAML file (docs in Benchmarks/Profiles/README.md). Loading: file, then the values of the size step,
+// then the user's overrides. A loaded profile is plain data; SeriesPlan makes it ready for generating.
+
+import StorageRuntime
+
+/// How large a run of a profile is.
+public enum ProfileSize: String, Sendable, CaseIterable {
+    /// 2-20 k series, fits callgrind.
+    case s
+    /// 10-60 s.
+    case m
+    /// As long as asked.
+    case l
+}
+
+/// A validated workload profile.
+public struct Profile: Sendable {
+    /// What kind of numbers a family gives.
+    public enum ValueKind: String, Sendable {
+        /// Never falls.
+        case counter
+        /// Goes up and down.
+        case gauge
+    }
+
+    /// A metric name with the labels that the exporter gives it.
+    public struct Family: Sendable {
+        /// The metric name.
+        public let name: String
+        /// What kind of numbers it gives.
+        public let kind: ValueKind
+        /// Own labels and their values; every combination is one series.
+        public let labels: [(key: String, values: [String])]
+        /// Number of combinations.
+        public var series: Int { labels.reduce(1) { $0 * $1.values.count } }
+    }
+
+    /// A label of the target or its group.
+    public struct Tag: Sendable {
+        /// The label's key.
+        public let key: String
+        /// The template of its value, as written in the profile.
+        public let text: String
+        let template: ValueTemplate
+    }
+
+    /// Tenants and how unevenly the targets are spread over them.
+    public struct Tenants: Sendable {
+        /// Number of tenants.
+        public let count: Int
+        /// Exponent of the Zipf distribution; 0 spreads evenly.
+        public let zipf: Double
+    }
+
+    /// How targets are replaced.
+    public struct Churn: Sendable {
+        /// Share of the targets replaced at each occasion, 0...1.
+        public let share: Double
+        /// Milliseconds between the occasions; a multiple of nothing, at least one interval.
+        public let everyMs: Int64
+        /// The virtual time, since the start, in which targets are replaced.
+        public let fromMs: Int64
+        /// See ``fromMs``; `Int64.max` is "to the end".
+        public let untilMs: Int64
+        /// Mean life of a target when the profile gives one.
+        public let lifeMs: Int64?
+    }
+
+    /// How the values behave.
+    public struct Values: Sendable {
+        /// Share of the counters that stand still.
+        public let idleCounters: Double
+        /// Share of the gauges that stand still.
+        public let constantGauges: Double
+    }
+
+    /// The shape that a run must show to be comparable; nil bands are not checked.
+    public struct Expectation: Sendable {
+        /// Tags per series, the metric name not counted (mean).
+        public var labels: ClosedRange<Double>?
+        /// Bytes per raw name (mean).
+        public var nameBytes: ClosedRange<Double>?
+        /// New series / rows while targets are replaced, the first round left out.
+        public var newPerRow: ClosedRange<Double>?
+        /// Value bytes by label key (mean).
+        public var valueBytes: [String: ClosedRange<Double>] = [:]
+    }
+
+    /// Short name: the file's name without its extension.
+    public let name: String
+    /// One line.
+    public let title: String
+    /// What it models.
+    public let summary: String
+    /// What it shows about the engine.
+    public let shows: String
+    /// Where its numbers come from.
+    public let sources: [String]
+    /// The size step it was loaded with.
+    public let size: ProfileSize
+    /// The overrides it was loaded with (`key=value`).
+    public let overrides: [String]
+    /// Virtual time of the first row, Unix milliseconds.
+    public let startMs: Int64
+    /// Time between two rows of a series.
+    public let intervalMs: Int64
+    /// How often every target is scraped.
+    public let rounds: Int
+    /// Active series.
+    public let series: Int
+    /// Series of a target; the last target may have fewer.
+    public let seriesPerTarget: Int
+    /// Groups (containers) of a target.
+    public let groups: Int
+    /// Whether new series are also registered per day; off measures the global index alone.
+    public let perDay: Bool
+    /// Tenants.
+    public let tenants: Tenants
+    /// Labels of the targets, in the order of the raw name.
+    public let tags: [Tag]
+    /// Metric names and own labels; empty when ``page`` gives them.
+    public let families: [Family]
+    /// Exposition page whose series every target has.
+    public let page: ReplayPage?
+    /// Replacement of targets.
+    public let churn: Churn
+    /// Behaviour of the values.
+    public let values: Values
+    /// The configured shape.
+    public let expect: Expectation
+
+    /// Number of targets.
+    public var targets: Int { (series + seriesPerTarget - 1) / seriesPerTarget }
+
+    /// Rows of the whole run.
+    public var rows: Int { series * rounds }
+
+    /// Configured new series / rows while targets are replaced.
+    public var newPerRow: Double { churn.share * Double(intervalMs) / Double(churn.everyMs) }
+
+    /// Rounds in which targets may be replaced: the first has only new targets anyway.
+    public func isChurnRound(_ round: Int) -> Bool {
+        guard round > 0, churn.share > 0 else { return false }
+        let now = Int64(round) * intervalMs
+        guard now >= churn.fromMs, now < churn.untilMs else { return false }
+        return now / churn.everyMs != (now - intervalMs) / churn.everyMs
+    }
+
+    /// Several lines for people: what the profile is and where its numbers come from.
+    public var description: String {
+        var lines = ["\(name) (size \(size.rawValue)): \(title)", "  " + summary]
+        func line(_ label: String, _ text: String) {
+            lines.append("  " + label + String(repeating: " ", count: max(1, 11 - label.count)) + text)
+        }
+        line("shows", shows)
+        let perGroup = seriesPerTarget / groups
+        var text = "\(series) active in \(targets) targets of \(seriesPerTarget)"
+        if groups > 1 { text += " (\(groups) groups of \(perGroup))" }
+        line("series", text)
+        line(
+            "rows",
+            "every \(TimeText.span(intervalMs)), \(rounds) rounds from \(TimeText.moment(startMs)): \(rows) rows")
+        let own = page.map { "the series of \($0.path)" } ?? "\(families.count) metric names with own labels"
+        line("names", own + ", then \(tags.count) tags: " + tags.map(\.key).joined(separator: ", "))
+        line("churn", churnText)
+        if tenants.count > 1 { line("tenants", "\(tenants.count), Zipf exponent \(tenants.zipf)") }
+        if !perDay { line("index", "global registration only") }
+        if !overrides.isEmpty { line("overrides", overrides.joined(separator: " ")) }
+        for (index, source) in sources.enumerated() { line(index == 0 ? "sources" : "", source) }
+        return lines.joined(separator: "\n")
+    }
+
+    private var churnText: String {
+        if churn.share == 0 { return "none" }
+        var text: String
+        if let lifeMs = churn.lifeMs {
+            text = "targets live \(TimeText.span(lifeMs)) on average (exponential)"
+        } else {
+            text = "\(Figures.short(churn.share * 100)) % of the targets every \(TimeText.span(churn.everyMs))"
+        }
+        if churn.fromMs > 0 { text += ", from \(TimeText.span(churn.fromMs))" }
+        if churn.untilMs != .max { text += ", until \(TimeText.span(churn.untilMs))" }
+        return text
+    }
+}
+
+/// Numbers as text.
+enum Figures {
+    /// At most four decimals, without trailing zeros.
+    static func short(_ value: Double) -> String {
+        guard value.isFinite, abs(value) < 1e14 else { return "\(value)" }
+        let scaled = (value * 10_000).rounded()
+        let whole = Int64(scaled / 10_000)
+        var fraction = String(Int64(abs(scaled)) % 10_000)
+        fraction = String(repeating: "0", count: 4 - fraction.count) + fraction
+        while fraction.hasSuffix("0") { fraction.removeLast() }
+        let sign = scaled < 0 && whole == 0 ? "-" : ""
+        return fraction.isEmpty ? "\(whole)" : "\(sign)\(whole).\(fraction)"
+    }
+}

@@ -1,0 +1,255 @@
+// ProfileTests.swift - loading, size steps, overrides, and the errors of profile files.
+
+import Testing
+
+@testable import StorageRuntime
+@testable import Workloads
+
+@Suite struct ProfileTests {
+    @Test func listsTheProfiles() throws {
+        let listings = try Profile.list(Place.profiles)
+        #expect(Set(listings.map(\.name)) == Set(Catalogue.names))
+        for listing in listings { #expect(listing.title != nil, "\(listing.problem ?? "")") }
+    }
+
+    @Test(arguments: Catalogue.names, ProfileSize.allCases)
+    func everyProfileLoadsInEverySize(name: String, size: ProfileSize) throws {
+        let profile = try Catalogue.load(name, size: size)
+        #expect(profile.name == name)
+        #expect(profile.startMs == 1_640_995_800_000)
+        #expect(!profile.sources.isEmpty)
+        let text = profile.description
+        for source in profile.sources { #expect(text.contains(source)) }
+        #expect(text.contains("\(profile.series) active in \(profile.targets) targets"))
+        if size == .s && name != "rows-short" { #expect((1900...20_000).contains(profile.series)) }
+    }
+
+    @Test func theConfiguredFiguresOfTheSpecification() throws {
+        let node = try Catalogue.load("node-steady", size: .m)
+        #expect(node.targets == 160 && node.seriesPerTarget == 1230 && node.intervalMs == 10_000)
+        #expect(node.churn.share == 0 && node.tags.count == 4)
+        #expect(abs(try SeriesPlan(node).counterShare - 0.6) < 0.01)
+        let pods = try Catalogue.load("k8s-pods", size: .m)
+        #expect(pods.targets == 1800 && pods.groups == 2 && pods.seriesPerTarget == 96 && pods.series == 172_800)
+        #expect(pods.intervalMs == 30_000 && pods.churn.lifeMs == 21_600_000)
+        #expect(
+            pods.tags.map(\.key) == [
+                "container", "id", "image", "name", "namespace", "pod", "instance", "job", "cluster", "metrics_path",
+                "node", "service",
+            ])
+        #expect(try Catalogue.load("k8s-pods", size: .s).series == 2000)
+        let storm = try Catalogue.load("churn-storm", size: .m)
+        #expect(storm.series == 200_000 && storm.newPerRow == 0.11 && storm.churn.untilMs == 900_000)
+        let wide = try Catalogue.load("wide-labels", size: .m)
+        #expect(wide.series == 20_000 && wide.tags.count == 30)
+        #expect(try Catalogue.load("names-two-tags").perDay == false)
+        #expect(try Catalogue.load("rows-short", size: .m).series == 1000)
+    }
+
+    @Test func overridesReachEveryField() throws {
+        let grown = try Catalogue.load("k8s-pods", ["series=500000"])
+        #expect(grown.series == 500_000 && grown.targets == 5209)
+        let churned = try Catalogue.load("k8s-pods", ["churn.rate=0.05"])
+        #expect(churned.churn.share == 0.05 && churned.churn.lifeMs == nil && churned.newPerRow == 0.05)
+        let aged = try Catalogue.load("churn-storm", ["churn.life=1h"])
+        #expect(aged.churn.lifeMs == 3_600_000 && abs(aged.churn.share - 0.008299) < 1e-6)
+        let slow = try Catalogue.load("node-steady", ["churn.rate=0.01", "churn.every=10m"])
+        #expect(abs(slow.newPerRow - 0.01 / 60) < 1e-12)
+        for count in [2, 35, 45] {
+            let wide = try Catalogue.load("wide-labels", ["labels=\(count)"])
+            #expect(wide.tags.count == count)
+            #expect(wide.expect.nameBytes == nil && wide.expect.labels == nil)
+        }
+        let listed = try Catalogue.load(
+            "rows-short",
+            [
+                "tags=[{key: a, value: 'x{slot.num}'}]", "families=[{name: m, labels: {l: 7}}]", "start=0",
+                "interval=1m", "rounds=9", "targets=3", "tenants.count=5", "tenants.zipf=1.1", "per_day=false",
+                "values.idle_counters=1", "expect.name_bytes=[1, 2]",
+            ])
+        #expect(listed.tags.map(\.key) == ["a"] && listed.series == 21 && listed.startMs == 0)
+        #expect(listed.intervalMs == 60_000 && listed.rounds == 9 && listed.tenants.count == 5)
+        #expect(listed.expect.nameBytes == 1...2 && listed.values.idleCounters == 1)
+        #expect(listed.overrides.count == 11)
+        let sized = try Catalogue.load("k8s-pods", ["series=1_000_000"])
+        #expect(sized.series == 1_000_000)
+    }
+
+    @Test func overrideErrorsNameTheOverrideAndTheValidKeys() {
+        func failure(_ override: String, _ name: String = "k8s-pods") -> String {
+            problem { _ = try Catalogue.load(name, [override]) }
+        }
+        let valid = Profile.settableKeys.joined(separator: ", ")
+        #expect(failure("sereis=5") == "--set sereis=5: unknown key 'sereis'; valid keys: \(valid)")
+        #expect(
+            failure("churn.rte=1")
+                == "--set churn.rte=1: unknown key 'churn.rte'; valid keys: churn.rate, churn.life, churn.every, "
+                + "churn.from, churn.until")
+        #expect(
+            failure("series=many")
+                == "--set series=many: 'series': expected a whole number from 1 to 200000000, found 'many'")
+        #expect(failure("series").hasPrefix("--set series: expected key=value; valid keys: "))
+        #expect(failure("=5").hasPrefix("--set =5: expected key=value"))
+        #expect(failure("sizes.s=5").contains("unknown key 'sizes.s'"))
+        #expect(failure("a..b=5").contains("unknown key 'a..b'"))
+        #expect(failure("churn=5").contains("'churn': expected a map of keys and values, found '5'"))
+        #expect(failure("series.x=5").contains("'series': expected a whole number"))
+        #expect(failure("churn.rate=2").contains("'churn.rate': expected a number from 0.0 to 1.0, found '2'"))
+        #expect(failure("interval=5 minutes").contains("'interval': expected a time span such as 250ms"))
+        #expect(failure("labels=13").contains("and no 'filler'"))
+        #expect(failure("tags=[").hasPrefix("--set tags=[: not valid YAML"))
+        #expect(failure("groups=7").contains("groups") == false)
+        #expect(failure("churn.rate=0.1", "rows-short").contains("no tag tells a replaced target"))
+        #expect(failure("groups=2", "rows-short").contains("no tag tells the groups apart"))
+        #expect(failure("labels=1", "rows-short").contains("no error"))
+        #expect(problem { _ = try Catalogue.load("rows-short", ["labels=1", "targets=2"]) }.contains("apart"))
+        #expect(failure("page=" + Place.page).contains("exclude each other"))
+    }
+
+    @Test func unknownProfilesNameTheKnownOnes() {
+        let text = problem { _ = try Profile.load("k8s-pdos", directory: Place.profiles) }
+        #expect(text.hasPrefix("unknown profile 'k8s-pdos'; "))
+        for name in Catalogue.names { #expect(text.contains(name)) }
+        #expect(problem { _ = try Profile.load("x", directory: "/nonexistent") }.contains("/nonexistent"))
+        #expect(problem { _ = try Profile.load("./none.yaml", directory: Place.profiles) }.contains("./none.yaml"))
+        #expect(problem { _ = try Profile.load("replay", directory: Place.profiles) }.contains("--file FILE"))
+        #expect(!problem { _ = try Profile.load("/etc/", directory: Place.profiles) }.contains("\n"))
+    }
+
+    static let head = "name: x\ntitle: t\ninterval: 10s\n"
+
+    @Test(arguments: [
+        ("name: x\n title: [\n", "f.yaml: line 2: not valid YAML"),
+        ("", "f.yaml: line 1: expected a map of keys and values, found nothing"),
+        ("- a\n", "f.yaml: line 1: expected a map of keys and values, found a list"),
+        ("just text\n", "expected a map of keys and values, found 'just text'"),
+        ("name: x\nname: y\n", "the key 'name' is given twice"),
+        ("title: t\n", "line 1: the key 'name' is missing"),
+        ("name: Big Name\n", "line 1: 'name': expected a name of the characters"),
+        ("name: x\n", "the key 'title' is missing: expected text"),
+        ("name: x\ntitle: t\n", "the key 'interval' is missing: expected a time span"),
+        (head + "series: 10\n", "the profile has no series: expected 'families' or a 'page'"),
+        (head + "families: [m]\n", "expected one of 'series' and 'targets', found none"),
+        (head + "families: [m]\nseries: 1\ntargets: 1\n", "expected one of 'series' and 'targets', found both"),
+        (head + "families: m\n", "line 4: 'families': expected a list, found 'm'"),
+        (head + "families:\n  - m\n  - 9x\n", "line 6: 'families.name': expected a metric name"),
+        (head + "families: [m, m]\nseries: 1\n", "the metric name 'm' is there twice"),
+        (head + "families: [m]\nseries: 1\ncolour: red\n", "line 6: unknown key 'colour'; valid keys: name, "),
+        (head + "families:\n  - {name: m, kind: gauge}\n", "line 5: unknown key 'families.kind'; valid keys: "),
+        (head + "families:\n  - {name: m, type: meter}\n", "'families.type': expected counter or gauge, found 'meter'"),
+        (head + "families:\n  - {name: m, labels: [a]}\n", "'families.labels': expected a map, found a list"),
+        (head + "families:\n  - {name: m, labels: {a: 0}}\n", "the own label 'a': expected a count"),
+        (head + "families:\n  - {name: m, labels: {a: [x, x]}}\n", "the own label 'a': expected distinct values"),
+        (head + "families:\n  - {name: m, labels: {a-b: 3}}\n", "the own label 'a-b': expected a label name"),
+        (head + "families:\n  - {name: m, labels: {a: {value: q, count: 2}}}\n", "expected {n} or {n:width}"),
+        (head + "families:\n  - {name: m, labels: {a: 2000, b: 2000}}\n", "more than 1000000 series per group"),
+        (head + "families: [m]\nseries: 1\ntags: [{key: a}]\n", "line 6: the key 'tags.value' is missing"),
+        (head + "families: [m]\nseries: 1\ntags:\n  - {key: 1a, value: b}\n", "line 7: the tag key '1a'"),
+        (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: \"{b}\"}\n", "line 7: the value of tag 'a': "),
+        (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: \"x{slot.num\"}\n", "expected a closing '}'"),
+        (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: \"x}\"}\n", "expected a '{' before each '}'"),
+        (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: b}\n  - {key: a, value: c}\n", "'a' is there twice"),
+        (head + "families: [m]\nseries: 2\n", "no tag tells the targets apart"),
+        (head + "families: [m]\nseries: 1\nseries_per_target: 2\n", "'series_per_target': expected a multiple of 1"),
+        (head + "families: [m]\nseries: 1\nchurn: {rate: 0.1, life: 1h}\n", "line 6: 'churn': expected 'rate'"),
+        (head + "families: [m]\nseries: 1\nchurn: {rate: 0.1, every: 1s}\n", "'churn.every': expected a time span"),
+        (head + "families: [m]\nseries: 1\nstart: yesterday\n", "line 6: 'start': expected a moment such as 2022"),
+        (head + "families: [m]\nseries: 1\nstart: 2022-02-30T00:00:00Z\n", "line 6: 'start': expected a moment"),
+        (head + "families: [m]\nseries: 1\nper_day: maybe\n", "'per_day': expected true or false, found 'maybe'"),
+        (head + "families: [m]\nseries: 1\nexpect: {labels: 3}\n", "'expect.labels': expected a list [lowest, highest]"),
+        (head + "families: [m]\nseries: 1\nexpect: {labels: [3, 2]}\n", "'expect.labels': expected a list"),
+        (head + "families: [m]\nseries: 1\nexpect: {value_bytes: {q: [1, 2]}}\n", "unknown key 'expect.value_bytes.q'"),
+        (head + "families: [m]\nseries: 1\nsizes: {x: {}}\n", "line 6: unknown key 'sizes.x'; valid keys: sizes.s"),
+        (head + "families: [m]\nseries: 1\nsizes: {s: 3}\n", "'sizes.s': expected a map of keys and values, found '3'"),
+        (head + "families: [m]\nseries: 1\nsizes: 3\n", "'sizes': expected a map with the keys s, m, l"),
+        (head + "families: [m]\nseries: 1\ntenants: {count: 0}\n", "'tenants.count': expected a whole number from 1"),
+        (head + "page: /nonexistent\nseries: 1\n", "/nonexistent: no such file"),
+        (head + "a: &x [1]\nb: *y\n", "not valid YAML"),
+        (head + "\u{1}", "not valid YAML"),
+    ])
+    func badFilesGiveOneLineWithThePlace(text: String, expected: String) {
+        let message = problem { _ = try Profile.parse(text, path: "f.yaml") }
+        #expect(message.contains(expected), "\(message)")
+        #expect(!message.contains("\n"), "\(message)")
+    }
+
+    @Test func hostileFilesAreRefused() {
+        let deep = String(repeating: "[", count: 100_000)
+        #expect(problem { _ = try Profile.parse(deep, path: "f") }.contains("not valid YAML"))
+        let dashes = String(repeating: "- ", count: 100_000)
+        #expect(problem { _ = try Profile.parse(dashes, path: "f") } != "no error")
+        var laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+        for level in 1..<9 {
+            let refs = Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ")
+            laughs += "a\(level): &a\(level) [\(refs)]\n"
+        }
+        #expect(problem { _ = try Profile.parse(laughs, path: "f") }.contains("more than 100000 values"))
+    }
+
+    @Test func mutatedFilesNeverTrap() throws {
+        let original = bytes(
+            ProfileTests.head + "targets: 3\ntags:\n  - {key: a, value: \"x{slot.num:3}\"}\nchurn: {rate: 0.1}\n"
+                + "families:\n  - {name: \"m_{n:2}\", repeat: 3, labels: {a: 2, b: [x, y]}}\n"
+                + "expect: {labels: [1, 2]}\nsizes: {s: {targets: 2}}\n")
+        for seed in 0..<400 as Range<UInt64> {
+            var random = SplitMix64(seed: seed)
+            var copy = original
+            for _ in 0...random.below(4) {
+                let index = random.below(copy.count)
+                switch random.below(3) {
+                case 0: copy[index] = UInt8(truncatingIfNeeded: random.next())
+                case 1: copy.remove(at: index)
+                default: copy.insert(copy[random.below(copy.count)], at: index)
+                }
+            }
+            let text = String(decoding: copy, as: UTF8.self)
+            let message = problem { _ = try Profile.parse(text, path: "f", size: .s) }
+            #expect(!message.contains("\n"), "seed \(seed): \(message)")
+        }
+    }
+
+    @Test func timesAndFigures() {
+        #expect(TimeText.parseSpan("1.5h") == 5_400_000 && TimeText.parseSpan("250ms") == 250)
+        #expect(TimeText.parseSpan("1") == nil && TimeText.parseSpan("s") == nil && TimeText.parseSpan("0.1ms") == nil)
+        #expect(TimeText.span(5_400_000) == "90m" && TimeText.span(86_400_000) == "1d" && TimeText.span(0) == "0s")
+        #expect(TimeText.parseMoment("2022-01-01T00:10:00Z") == 1_640_995_800_000)
+        #expect(TimeText.parseMoment("2022-1-01T00:10:00Z") == nil && TimeText.parseMoment("-1") == nil)
+        var random = SplitMix64(seed: 7)
+        for _ in 0..<2000 {
+            let moment = Int64(random.below(4_102_444_800)) * 1000
+            #expect(TimeText.parseMoment(TimeText.moment(moment)) == moment)
+        }
+        #expect(TimeText.moment(951_782_400_000) == "2000-02-29T00:00:00Z")
+        #expect(Figures.short(0.11) == "0.11" && Figures.short(-0.5) == "-0.5" && Figures.short(1052) == "1052")
+        #expect(abs(Exponential.minus(1) - 0.36787944117144233) < 1e-14)
+        #expect(abs(Exponential.minus(30) / 9.357622968840175e-14 - 1) < 1e-12 && Exponential.minus(0) == 1)
+        #expect(abs(Logarithm.of(10) - 2.302585092994046) < 1e-12 && Logarithm.of(1) == 0)
+    }
+
+    @Test func templatesRenderWhatTheySay() throws {
+        func render(_ text: String, slot: Int = 65, life: Int = 2, group: Int = 1) throws -> String {
+            let template = try ValueTemplate.compile(text).get()
+            let identity = TargetIdentity(
+                slot: slot, slotHash: SplitMix64.mix(UInt64(slot)), life: life,
+                targetHash: SplitMix64.mix(UInt64(slot * 100 + life)), group: group,
+                groupHash: SplitMix64.mix(UInt64(slot * 1000 + life * 10 + group)))
+            return String(unsafeUninitializedCapacity: template.bytesMax) {
+                template.render(identity, to: UnsafeMutableRawPointer($0.baseAddress!))
+            }
+        }
+        #expect(try render("a{slot.num:4}-{target.num}{group.num:2}z") == "a0065-201z")
+        #expect(try render("{slot.part:30:2}") == "02")
+        let uuid = try render("{target.uuid}")
+        #expect(uuid.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil)
+        #expect(try render("{group.hex:64}").wholeMatch(of: /[0-9a-f]{64}/) != nil)
+        #expect(try render("{target.alnum:9}").wholeMatch(of: /[0-9a-z]{9}/) != nil)
+        #expect(try render("{slot.of:40:3}") == render("{slot.of:40:3}", life: 9, group: 7))
+        #expect(try render("{target.uuid}") == render("{target.uuid}", group: 3))
+        #expect(try render("{target.uuid}") != render("{target.uuid}", life: 3))
+        #expect(try render("{target.uuid#b}") != render("{target.uuid}"))
+        #expect(["red", "blue"].contains(try render("{slot.pick:red|blue}")))
+        for bad in ["{n}", "{slot}", "{slot.num:0}", "{target.part:3}", "{slot.of}", "{slot.hex:5000}", "{slot.pick:|}"] {
+            #expect(throws: TemplateError.self) { try render(bad) }
+        }
+    }
+}
