@@ -124,7 +124,8 @@ struct List: ParsableCommand {
             let directory = try ProfileDirectory.find(given: profiles, RealFileSystem())
             var text = "profiles (\(directory)):\n"
             for listing in try Profile.list(directory) {
-                text += "  " + TextFormat.left(listing.name, 18) + (listing.title ?? "UNUSABLE: \(listing.problem ?? "")")
+                text +=
+                    "  " + TextFormat.left(listing.name, 18) + (listing.title ?? "UNUSABLE: \(listing.problem ?? "")")
                 text += "\n"
             }
             text += "workloads of items (with :short or :long):\n"

@@ -40,8 +40,9 @@ public struct HeapStatistics: Sendable, Equatable {
     public static func allocationCount() -> UInt64 {
         _ = mallctl("thread.tcache.flush", nil, nil, nil, 0)
         refresh()
-        // 4096 stands for the sum over all arenas.
-        return (number("stats.arenas.4096.small.nmalloc") ?? 0) + (number("stats.arenas.4096.large.nmalloc") ?? 0)
+        // 4096 stands for the sum over all arenas. Requests, not `nmalloc`: that one counts the refills of thread caches,
+        // in batches of up to 64 for a single small allocation.
+        return (number("stats.arenas.4096.small.nrequests") ?? 0) + (number("stats.arenas.4096.large.nrequests") ?? 0)
     }
 
     /// Version of the allocator, without its commit: `jemalloc 5.3.0`.

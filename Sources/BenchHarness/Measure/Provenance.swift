@@ -38,7 +38,8 @@ public struct Provenance: Sendable, Equatable, Codable {
         var provenance = Provenance()
         provenance.cpu = cpuModel()
         provenance.cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
-        provenance.memoryBytes = UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES)))) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
+        provenance.memoryBytes =
+            UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES)))) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
         provenance.kernel = "Linux " + (ProcFile.text("/proc/sys/kernel/osrelease") ?? "unknown")
         provenance.architecture = architectureName
         provenance.toolchain = toolchainName

@@ -161,7 +161,8 @@ struct ItemSample: ~Copyable {
             let start = WallClock.nanoseconds
             for first in stride(from: 0, to: plain.count, by: 65_536) {
                 let count = min(65_536, plain.count - first)
-                Zstd.compress(UnsafeRawBufferPointer(start: plain.base + first, count: count), level: level, into: &target)
+                Zstd.compress(
+                    UnsafeRawBufferPointer(start: plain.base + first, count: count), level: level, into: &target)
             }
             best = min(best, WallClock.seconds(since: start))
             written = target.count

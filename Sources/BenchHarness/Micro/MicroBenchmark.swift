@@ -169,7 +169,8 @@ public struct MicroRunner {
 
     private func checkGroups(_ cases: [any MicroCase], _ digests: [UInt64?]) throws(HarnessError) {
         for (index, one) in cases.enumerated() {
-            guard let first = cases.firstIndex(where: { $0.group == one.group }), digests[first] != digests[index] else {
+            guard let first = cases.firstIndex(where: { $0.group == one.group }), digests[first] != digests[index]
+            else {
                 continue
             }
             throw HarnessError(

@@ -43,7 +43,8 @@ public enum FigureCatalogue {
                 "normalised items added / wall seconds of ingest and debt"),
             .init(
                 "interval_items_per_second_min", "1/s", .higher, .timed,
-                "normalised items added in the slowest interval of the ingest / its length; the last, partial interval is left out"),
+                "normalised items added in the slowest interval of the ingest / its length; the last, partial interval is left out"
+            ),
             .init(
                 "interval_items_per_second_p5", "1/s", .higher, .timed,
                 "the interval rate that 5 % of the intervals of the ingest do not exceed"),
@@ -63,7 +64,8 @@ public enum FigureCatalogue {
             .init("cpu_us_per_item", "us", .lower, .timed, "the same CPU / normalised items added"),
             .init(
                 "ingest_cpu_us_per_new_series", "us", .lower, .timed,
-                "CPU of the ingest threads alone, by thread clock / new series: building items, filling and sorting runs, assisted work"),
+                "CPU of the ingest threads alone, by thread clock / new series: building items, filling and sorting runs, assisted work"
+            ),
             .init("cpu_user_seconds", "s", .lower, .timed, "user CPU of ingest and debt"),
             .init("cpu_system_seconds", "s", .lower, .timed, "system CPU of ingest and debt"),
             .init(
@@ -114,7 +116,8 @@ public enum FigureCatalogue {
     private static let byNamespace = Group(
         title: "Amplification by namespace",
         figures: namespaces.flatMap { (namespace: String) -> [FigureDefinition] in
-            let which = namespace == "other" ? "items of no index namespace" : "items whose first byte is \(namespace.last!)"
+            let which =
+                namespace == "other" ? "items of no index namespace" : "items whose first byte is \(namespace.last!)"
             return [
                 .init("flushed_items_" + namespace, "count", .lower, .exact, "\(which) written by flushes"),
                 .init(
@@ -133,7 +136,8 @@ public enum FigureCatalogue {
     private static let space = Group(
         title: "Space",
         figures: [
-            .init("index_bytes", "bytes", .lower, .exact, "bytes of the four files of all parts after the debt is paid"),
+            .init(
+                "index_bytes", "bytes", .lower, .exact, "bytes of the four files of all parts after the debt is paid"),
             .init("index_bytes_per_series", "bytes", .lower, .exact, "index_bytes / new series"),
             .init("index_bytes_per_item", "bytes", .lower, .exact, "index_bytes / normalised items in the table"),
             .init("items_in_table", "count", .lower, .exact, "items in all parts, as they are stored"),
@@ -170,10 +174,13 @@ public enum FigureCatalogue {
         figures: [
             .init(
                 "seek_us", "us", .lower, .timed,
-                "wall time of the seek phase / seeks: exact seeks for the name rows (or items) of ingested series in random order, one thread, the table as the ingestion left it"),
+                "wall time of the seek phase / seeks: exact seeks for the name rows (or items) of ingested series in random order, one thread, the table as the ingestion left it"
+            ),
             .init("seek_cpu_us", "us", .lower, .timed, "thread CPU of the seek phase / seeks"),
             .init("seeks", "count", .none, .exact, live: .exact, "seeks of the phase"),
-            .init("seeks_found_ratio", "ratio", .higher, .exact, live: .exact, "seeks that found their item / seeks; must be 1"),
+            .init(
+                "seeks_found_ratio", "ratio", .higher, .exact, live: .exact,
+                "seeks that found their item / seeks; must be 1"),
             .init(
                 "scan_ns_per_item", "ns", .lower, .timed,
                 "wall time of one pass over all items / items delivered; the consumer hashes the first 8 bytes"),
@@ -185,10 +192,14 @@ public enum FigureCatalogue {
         figures: [
             .init(
                 "peak_memory_bytes", "bytes", .lower, .near,
-                "peak resident bytes from the start of the ingest to the end of the debt - bytes mapped by the generator"),
+                "peak resident bytes from the start of the ingest to the end of the debt - bytes mapped by the generator"
+            ),
             .init("peak_rss_bytes", "bytes", .lower, .near, "peak resident bytes of the same time"),
-            .init("generator_mapped_bytes", "bytes", .none, .exact, live: .exact, "bytes mapped for the rows made ahead"),
-            .init("heap_allocated_bytes", "bytes", .lower, .near, "live allocations after the debt is paid (jemalloc allocated)"),
+            .init(
+                "generator_mapped_bytes", "bytes", .none, .exact, live: .exact, "bytes mapped for the rows made ahead"),
+            .init(
+                "heap_allocated_bytes", "bytes", .lower, .near,
+                "live allocations after the debt is paid (jemalloc allocated)"),
             .init("heap_allocated_peak_bytes", "bytes", .lower, .near, "most live allocations in any interval"),
             .init("heap_active_bytes", "bytes", .lower, .near, "pages with live allocations (jemalloc active)"),
             .init("heap_resident_bytes", "bytes", .lower, .near, "physical pages of the allocator (jemalloc resident)"),
@@ -212,14 +223,16 @@ public enum FigureCatalogue {
                 "one dependent load at a random place in 64 MiB, best of three"),
             .init(
                 "zstd_bytes_per_second", "bytes/s", .none, .timed,
-                "compressing the sorted items of a sample of the series in blocks of 64 KiB at zstd_level, best of three"),
+                "compressing the sorted items of a sample of the series in blocks of 64 KiB at zstd_level, best of three"
+            ),
             .init(
                 "zstd_level", "level", .none, .exact,
                 "level of a part with all items of the table, unless one was set"),
             .init("zstd_ratio", "ratio", .none, .exact, live: .exact, "bytes before / bytes after that compression"),
             .init(
                 "plain_sort_ns_per_item", "ns", .none, .timed,
-                "the standard library's sort with memcmp on the same items in arrival order, in runs of 10,000, best of three"),
+                "the standard library's sort with memcmp on the same items in arrival order, in runs of 10,000, best of three"
+            ),
             .init(
                 "item_sort_ns_per_item", "ns", .lower, .timed, "the engine's sort on the same runs, best of three"),
         ])
@@ -248,7 +261,8 @@ public enum FigureCatalogue {
                 let kinds =
                     figure.kind == figure.kindLive
                     ? figure.kind.rawValue : "\(figure.kind.rawValue), \(figure.kindLive.rawValue)"
-                text += "| `\(figure.name)` | \(figure.unit) | \(figure.better.rawValue) | \(kinds) | \(figure.formula) |\n"
+                text +=
+                    "| `\(figure.name)` | \(figure.unit) | \(figure.better.rawValue) | \(kinds) | \(figure.formula) |\n"
             }
         }
         return text

@@ -29,7 +29,9 @@ public enum Report {
         lines.append("")
         add("checks", checks(record), to: &lines)
         add("digests", digests(record), to: &lines)
-        add("comparable", [record.comparable ? "yes" : "NO: " + record.notComparableBecause.joined(separator: "; ")], to: &lines)
+        add(
+            "comparable", [record.comparable ? "yes" : "NO: " + record.notComparableBecause.joined(separator: "; ")],
+            to: &lines)
         return lines.map { $0 + "\n" }.joined()
     }
 

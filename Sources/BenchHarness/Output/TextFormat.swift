@@ -104,7 +104,10 @@ public enum TextFormat {
         let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
         func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        return ([zeros(year, 4), two(month), two(dayOfMonth)], [two(second / 3600), two(second / 60 % 60), two(second % 60)])
+        return (
+            [zeros(year, 4), two(month), two(dayOfMonth)],
+            [two(second / 3600), two(second / 60 % 60), two(second % 60)]
+        )
     }
 
     private static func zeros(_ value: Int, _ width: Int) -> String {

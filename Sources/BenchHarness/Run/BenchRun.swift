@@ -194,7 +194,9 @@ public struct BenchRun {
         measured.observed.storeDigest = HexText.digits(contents.digest)
         measured.figures.set("normalised_items_in_table", contents.normalisedItems)
         measured.figures.set("index_bytes_per_item", Double(left.sizeBytes) / Double(contents.normalisedItems))
-        if contents.unorderedItems > 0 { measured.fail("\(contents.unorderedItems) items of the table are out of order") }
+        if contents.unorderedItems > 0 {
+            measured.fail("\(contents.unorderedItems) items of the table are out of order")
+        }
         if contents.normalisedItems > left.normalisedItemsAdded {
             measured.fail(
                 "the table has \(contents.normalisedItems) normalised items, \(left.normalisedItemsAdded) were added")

@@ -16,7 +16,8 @@ public enum ProfileDirectory {
     public static func find(given: String?, _ files: any FileSystem) throws(HarnessError) -> String {
         if let given {
             guard isDirectory(given, files) else {
-                throw HarnessError(.badInput, "\(given) is not a directory; --profiles wants one with profiles (*.yaml)")
+                throw HarnessError(
+                    .badInput, "\(given) is not a directory; --profiles wants one with profiles (*.yaml)")
             }
             return given
         }

@@ -79,14 +79,7 @@ public final class RunDirectory {
         precondition(!isFinished, "the run directory was finished before")
         do {
             if !keepsData { try removeData() }
-            for (name, bytes) in contents {
-                let file = try files.create(workingPath + "/" + name)
-                try bytes.withUnsafeBufferPointer { (bytes) throws(StorageError) in
-                    try file.write(UnsafeRawBufferPointer(bytes))
-                }
-                try file.sync()
-                try file.close()
-            }
+            for (name, bytes) in contents { try files.writeAtomically(bytes, to: workingPath + "/" + name) }
             try files.sync(workingPath)
             // An empty directory of this name is allowed and has to go first.
             if try files.kind(of: outPath) != nil { try files.removeAll(outPath) }

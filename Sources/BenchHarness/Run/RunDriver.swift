@@ -117,7 +117,8 @@ public enum RunDriver {
             }
             if let file = request.replayFile {
                 guard request.profile == "replay" else {
-                    throw HarnessError(.usage, "--file goes with the profile replay: mergeset-bench run replay --file F")
+                    throw HarnessError(
+                        .usage, "--file goes with the profile replay: mergeset-bench run replay --file F")
                 }
                 overrides.append("page=" + file)
             } else if request.profile == "replay", !overrides.contains(where: { $0.hasPrefix("page=") }) {

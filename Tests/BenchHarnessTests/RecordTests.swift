@@ -1,0 +1,102 @@
+// RecordTests.swift - run.json is read back as it was written; the report and the summary follow from it alone.
+
+import Foundation
+import Testing
+
+@testable import BenchHarness
+
+@Suite struct RecordTests {
+    @Test func roundTrip() throws {
+        var record = RunRecord.fixture()
+        record.observed.directoryDigest = "0123456789abcdef"
+        record.provenance.commit = "abcdef012345-dirty"
+        let json = record.json()
+        #expect(try RunRecord(json: json) == record)
+        #expect(try RunRecord(json: json).json() == json)
+    }
+
+    @Test func theLayoutIsTheDocumentedOne() throws {
+        let json = RunRecord.fixture().json()
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(json)) as? [String: Any])
+        #expect(object["schema_version"] as? Int == 1)
+        #expect((object["settings"] as? [String: String])?["churn.rate"] == "0.05")
+        #expect((object["provenance"] as? [String: Any])?["load_at_start"] as? Double == 0.25)
+        #expect((object["observed"] as? [String: Any])?["stream_digest"] as? String == "00112233445566aa")
+        let figures = try #require(object["figures"] as? [String: [String: Any]])
+        let figure = try #require(figures["cpu_us_per_new_series"])
+        #expect(figure["value"] as? Double == 7.456)
+        #expect(figure["unit"] as? String == "us")
+        #expect(figure["better"] as? String == "lower")
+        #expect(figure["kind"] as? String == "timed")
+        // Sorted keys: equal records are equal files.
+        let text = String(decoding: json, as: UTF8.self)
+        let first = try #require(text.range(of: "\"allocations_per_new_series\""))
+        let second = try #require(text.range(of: "\"write_amplification_ratio\""))
+        #expect(first.lowerBound < second.lowerBound)
+    }
+
+    @Test func otherVersionsAndOtherTextsAreRefused() {
+        var record = RunRecord.fixture()
+        record.schemaVersion = 99
+        #expect(throws: HarnessError.self) { try RunRecord(json: record.json()) }
+        for text in ["", "{}", "[]", "{\"schema_version\": 1}", "{\"schema_version\": \"x\"}", "nonsense"] {
+            #expect(throws: HarnessError.self) { try RunRecord(json: Array(text.utf8)) }
+        }
+    }
+
+    @Test func reportText() {
+        let text = Report.text(.fixture())
+        #expect(text == expectedReport)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.count <= 45)
+        for line in lines.dropFirst() { #expect(line.count <= 80, "\(line)") }
+    }
+
+    @Test func aFailedRunSaysSo() {
+        var record = RunRecord.fixture()
+        record.observed.readBackMissing = 3
+        record.comparable = false
+        record.notComparableBecause = ["a check of the run has failed"]
+        let text = Report.text(record)
+        #expect(text.contains("3 MISSING"))
+        #expect(text.contains("comparable  NO: a check of the run has failed"))
+        #expect(Summary.markdown(record).contains("**FAILED**: 3 items read back are missing."))
+    }
+
+    @Test func aRunOfItemsLeavesOutWhatItDoesNotHave() {
+        var record = RunRecord.fixture()
+        record.observed.kind = "items"
+        for name in record.figures.keys where name.contains("series") || name.contains("cache") {
+            record.figures[name] = nil
+        }
+        let text = Report.text(record)
+        #expect(text.contains("stream      54.0 M items of 500.4 B"))
+        #expect(!text.contains("series/s") && !text.contains("caches"))
+    }
+
+    @Test func summary() {
+        let text = Summary.markdown(.fixture())
+        #expect(text.hasPrefix("## k8s-pods, size m, live\n\nPassed: 10800 items read back"))
+        #expect(text.contains("| cpu_us_per_new_series | 7.46 | us | lower |\n"))
+    }
+
+    @Test func intervalsAsText() {
+        var record = IntervalRecord()
+        record.seconds = 0.25
+        record.phase = "ingest"
+        record.done = 50_000
+        record.perSecond = 200_000
+        record.itemsPerSecond = 10_800_000
+        record.parts = 2
+        let text = String(decoding: IntervalRecord.csv([record]), as: UTF8.self)
+        let lines = text.split(separator: "\n")
+        #expect(lines.count == 2)
+        #expect(lines[0].split(separator: ",").count == lines[1].split(separator: ",").count)
+        #expect(lines[1] == "0.250,ingest,50000,200000,10800000,2,0,0,0,0,0,0,0")
+    }
+}
+
+private let expectedReport = """
+    TBD
+
+    """
