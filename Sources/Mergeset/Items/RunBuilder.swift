@@ -62,10 +62,10 @@ struct RunBuilder: ~Copyable {
 
     var isEmpty: Bool { normalisedItems == 0 }
 
-    /// Bytes of the items and of what the gathered rows will take, roughly.
+    /// Bytes of the items, and of what the gathered rows will take when the run is sealed.
     var usedBytes: Int {
         var bytes = arena.count
-        for index in 0..<gathererCount { bytes += gatherers[index].usedBytes }
+        for index in 0..<gathererCount { bytes += gatherers[index].rowBytesInAll }
         return bytes
     }
 

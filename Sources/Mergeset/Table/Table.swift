@@ -212,9 +212,9 @@ public final class Table: @unchecked Sendable {
         return refused
     }
 
-    /// Waits while the runs in memory take twice what they should. Throws the flusher's error when it cannot write.
+    /// Waits while the runs in memory take half as much again as they should. Throws the flusher's error when it cannot write.
     private func waitForRoom() throws(StorageError) {
-        let limit = UInt64(options.memoryBytesMax) * 2
+        let limit = UInt64(options.memoryBytesMax) * 3 / 2
         guard state.pendingBytes >= limit || state.hasFailed else { return }
         if let error = state.fatalError { throw error }
         guard state.pendingBytes >= limit else { return }
