@@ -120,6 +120,8 @@ public final class Table: @unchecked Sendable {
         let pool = builders
         shards = (0..<shardCount).map { _ in Shard(pool.take()) }
         suffixes = UniqueIDs(start: environment.clock.unixNanoseconds)
+        // The clock may have gone back, or stand still: names must not meet those that are there.
+        for part in parts { if let suffix = UInt64(part.name.suffix(16), radix: 16) { suffixes.raise(above: suffix) } }
         state = TableState(PartList(runs: [], parts: parts), now: environment.clock.monotonicNanoseconds)
 
         let table = Unowned(self)
