@@ -34,7 +34,9 @@ extension Table {
     func flusherStep() -> NextStep {
         let now = environment.clock.monotonicNanoseconds
         let interval = options.flushIntervalNanoseconds
-        let isDue = now - state.lastFlush >= interval
+        // Another flush may have begun after `now` was read.
+        let last = state.lastFlush
+        let isDue = now >= last && now - last >= interval
         if isDue || state.pendingBytes >= UInt64(options.memoryBytesMax) {
             flushLock.lock()
             var hasFlushed = false
@@ -51,7 +53,8 @@ extension Table {
             }
         }
         sweepCaches(now)
-        let since = environment.clock.monotonicNanoseconds - state.lastFlush
+        let begun = state.lastFlush
+        let since = environment.clock.monotonicNanoseconds - begun
         return .after(nanoseconds: max(interval - min(since, interval), 1_000_000))
     }
 
