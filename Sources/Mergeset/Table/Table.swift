@@ -76,7 +76,7 @@ public final class Table: @unchecked Sendable {
 
     /// The flag that tells the reference that all rows have been offered for merging (7.5).
     static let convertedFlag = "converted-to-v1.28.0"
-    private static let ignoredDirectories: Set<String> = [
+    static let ignoredDirectories: Set<String> = [
         Transaction.directoryName, Transaction.temporaryDirectoryName, "snapshots", "cache",
     ]
 
