@@ -9,6 +9,7 @@ extension Table {
     ///
     /// - Throws: `.invalidArgument` when `target` lies inside the table, `.alreadyExists`, `.io`.
     public func snapshot(to target: String) throws(StorageError) {
+        try checkIsOpen()
         let source = try files.absolutePath(path)
         let absolute = try files.absolutePath(target)
         guard absolute != source, !Paths.isStrictlyInside(absolute, source) else {

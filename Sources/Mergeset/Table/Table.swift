@@ -152,6 +152,7 @@ public final class Table: @unchecked Sendable {
     public func add(
         hint: Int? = nil, _ body: (inout ItemWriter) throws(StorageError) -> Void
     ) throws(StorageError) {
+        try checkIsOpen()
         try waitForRoom()
         let number = hint ?? nextShard.wrappingAdd(1, ordering: .relaxed).newValue
         let shard = shards[Int(UInt(bitPattern: number) % UInt(shards.count))]
@@ -332,6 +333,11 @@ public final class Table: @unchecked Sendable {
             directoryLock.release()
         }
         try flushEverything()
+    }
+
+    /// Throws `.closed` when ``close()`` was called: the directory may belong to somebody else by now.
+    func checkIsOpen() throws(StorageError) {
+        if isStopping.load(ordering: .relaxed) { throw StorageError(.closed, "the table is closed", path: path) }
     }
 
     func wakeMergers() {
