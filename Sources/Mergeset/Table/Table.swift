@@ -120,7 +120,7 @@ public final class Table: @unchecked Sendable {
         let pool = builders
         shards = (0..<shardCount).map { _ in Shard(pool.take()) }
         suffixes = UniqueIDs(start: environment.clock.unixNanoseconds)
-        state = TableState(PartList(runs: [], parts: parts), now: environment.clock.monotonicNanoseconds)
+        state = TableState(PartList(runs: [], parts: parts))
 
         let table = Unowned(self)
         flusher = environment.scheduler.start("flusher") { table.value.flusherStep() }
@@ -159,6 +159,7 @@ public final class Table: @unchecked Sendable {
         shard.lock.lock()
         do throws(StorageError) {
             let builder = shard.builder.pointer
+            let wasEmpty = builder.pointee.isEmpty
             builder.pointee.beginBatch()
             do throws(StorageError) {
                 try withUnsafeMutablePointer(to: &refused) { refused throws(StorageError) in
@@ -169,6 +170,7 @@ public final class Table: @unchecked Sendable {
                 builder.pointee.rollBack()
                 throw error
             }
+            if wasEmpty { builder.pointee.openedAt = environment.clock.monotonicNanoseconds }
             if builder.pointee.usedBytes >= options.runBytesMax {
                 full = shard.builder
                 ticket = state.beginSeal()
