@@ -3,9 +3,8 @@
 // Strings of an index share long prefixes, so their leading bytes tell little. What tells a string from the one before it
 // is how many bytes they share, and the 8 bytes behind those:
 //
-//   shared   bytes shared with the string before                              n x UInt32
-//   keys     the 8 bytes behind them, big-endian, zero-padded                 n x UInt64
-//   and the same for every `step`-th string, relative to the one `step` before it: the samples
+//   entry    key: the 8 bytes behind them, big-endian, zero-padded | shared | offset of the string      n x 16 bytes
+//   sample   the same of every `step`-th string, relative to the one `step` before it
 //
 // A search walks along the samples, then along the strings of one group, and knows at every moment how many bytes the
 // target shares with the string just passed, which is smaller than the target:
@@ -21,62 +20,79 @@
 import CIntrinsics
 import StorageBytes
 
-/// Search keys of sorted strings that somebody else keeps.
+/// Search keys of sorted strings that lie one behind the other in memory that somebody else keeps.
 struct SearchKeys: ~Copyable, @unchecked Sendable {
+    /// What is known of a string relative to the one before it.
+    private struct Entry {
+        var key: UInt64
+        var shared: UInt32
+        var offset: UInt32
+    }
+
     let count: Int
     private let step: Int
     private let sampleCount: Int
-    private let memory: UnsafeMutableRawPointer
-    private let keys: UnsafeMutablePointer<UInt64>
-    private let sampleKeys: UnsafeMutablePointer<UInt64>
-    private let shared: UnsafeMutablePointer<UInt32>
-    private let sampleShared: UnsafeMutablePointer<UInt32>
+    private let base: UnsafeRawPointer
+    private let samples: UnsafeMutablePointer<Entry>
+    /// `count` entries, and one that ends the last string. In the same allocation as the samples.
+    private let entries: UnsafeMutablePointer<Entry>
 
-    /// Keys of `count` strings in ascending order, at least one; `string(i)` gives the i-th.
-    init(count: Int, string: (Int) -> UnsafeRawBufferPointer) {
+    /// Keys of `count` strings in ascending order, at least one.
+    ///
+    /// - Parameters:
+    ///   - base: What the offsets count from.
+    ///   - offset: Where string i starts, and the one before it ends; asked for 0 to `count`.
+    init(count: Int, base: UnsafeRawPointer, offset: (Int) -> Int) {
         precondition(count > 0, "search keys of no strings")
         self.count = count
+        self.base = base
         // About the square root: as many samples as strings in a group.
         var step = 4
         while step * step < count { step *= 2 }
         self.step = step
         sampleCount = (count + step - 1) / step
-        memory = .allocate(byteCount: (count + sampleCount) * 12, alignment: 64)
-        sampleKeys = memory.bindMemory(to: UInt64.self, capacity: sampleCount + count)
-        keys = sampleKeys + sampleCount
-        sampleShared = UnsafeMutableRawPointer(keys + count)
-            .bindMemory(to: UInt32.self, capacity: sampleCount + count)
-        shared = sampleShared + sampleCount
-        var previous = UnsafeRawBufferPointer(start: nil, count: 0)
+        samples = UnsafeMutableRawPointer.allocate(
+            byteCount: (sampleCount + count + 1) * MemoryLayout<Entry>.stride, alignment: 64
+        ).bindMemory(to: Entry.self, capacity: sampleCount + count + 1)
+        entries = samples + sampleCount
+        var previous = UnsafeRawBufferPointer(start: base, count: 0)
         var sharedWithSample = 0
+        var start = offset(0)
         for index in 0..<count {
-            let bytes = string(index)
+            let end = offset(index + 1)
+            let bytes = UnsafeRawBufferPointer(start: base + start, count: end - start)
             let prefix = index == 0 ? 0 : Bytes.commonPrefix(previous, bytes)
-            keys[index] = SearchKeys.key(bytes, prefix)
-            shared[index] = UInt32(truncatingIfNeeded: prefix)
+            entries[index] = SearchKeys.entry(bytes, prefix, start)
             sharedWithSample = min(sharedWithSample, prefix)
             if index % step == 0 {
-                sampleKeys[index / step] = SearchKeys.key(bytes, sharedWithSample)
-                sampleShared[index / step] = UInt32(truncatingIfNeeded: sharedWithSample)
+                samples[index / step] = SearchKeys.entry(bytes, sharedWithSample, start)
                 sharedWithSample = .max
             }
             previous = bytes
+            start = end
         }
+        entries[count] = Entry(key: 0, shared: 0, offset: UInt32(start))
     }
 
-    deinit { memory.deallocate() }
+    deinit { UnsafeMutableRawPointer(samples).deallocate() }
 
-    var memoryBytes: Int { (sampleCount + count) * 12 }
+    var memoryBytes: Int { (sampleCount + count + 1) * MemoryLayout<Entry>.stride }
 
-    /// Asks for the cache lines that a search reads first.
+    /// What a search reads first: ``prefetch(_:)`` may be called with it before anything else is touched.
+    var firstAddress: UInt { UInt(bitPattern: samples) }
+
+    /// Asks for the cache lines that a search reads first. Any address will do: nothing is read.
     @inline(__always)
-    func prefetch() {
-        var offset = 0
-        while offset < Swift.min(sampleCount, 64) {
-            ci_prefetch(sampleKeys + offset)
-            ci_prefetch(sampleShared + offset)
-            offset &+= 8
-        }
+    static func prefetch(_ address: UInt) {
+        guard let start = UnsafeRawPointer(bitPattern: address) else { return }
+        for line in 0..<8 { ci_prefetch(start + line &* 64) }
+    }
+
+    @inline(__always)
+    private static func entry(_ bytes: UnsafeRawBufferPointer, _ shared: Int, _ offset: Int) -> Entry {
+        Entry(
+            key: key(bytes, shared), shared: UInt32(truncatingIfNeeded: shared),
+            offset: UInt32(truncatingIfNeeded: offset))
     }
 
     @inline(__always)
@@ -85,21 +101,35 @@ struct SearchKeys: ~Copyable, @unchecked Sendable {
         return Bytes.leadingKey(bytes.baseAddress.unsafelyUnwrapped + depth, bytes.count &- depth)
     }
 
-    /// Position of the first string that is not smaller than `target`, in `0...count`.
     @inline(__always)
-    func lowerBound(_ target: UnsafeRawBufferPointer, string: (Int) -> UnsafeRawBufferPointer) -> Int {
+    private func string(_ index: Int) -> UnsafeRawBufferPointer {
+        let start = Int(entries[index].offset)
+        return UnsafeRawBufferPointer(start: base + start, count: Int(entries[index &+ 1].offset) &- start)
+    }
+
+    /// Position of the first string that is not smaller than `target`, in `0...count`.
+    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int {
         var walk = Walk(target)
         var group = 0
-        while group < sampleCount,
-            walk.passes(Int(sampleShared[group]), sampleKeys[group], { string(group &* step) })
-        {
+        while group < sampleCount {
+            let sample = samples[group]
+            guard walk.passes(Int(sample.shared), sample.key, { string(group &* step) }) else { break }
             group &+= 1
         }
         // The strings between the last sample that is smaller and the next sample.
         guard group > 0 else { return 0 }
         let end = Swift.min(group &* step, count)
         var index = (group &- 1) &* step &+ 1
-        while index < end, walk.passes(Int(shared[index]), keys[index], { string(index) }) { index &+= 1 }
+        var ahead = index
+        while ahead < end {
+            ci_prefetch(entries + ahead)
+            ahead &+= 4
+        }
+        while index < end {
+            let entry = entries[index]
+            guard walk.passes(Int(entry.shared), entry.key, { string(index) }) else { break }
+            index &+= 1
+        }
         return index
     }
 
@@ -123,20 +153,27 @@ struct SearchKeys: ~Copyable, @unchecked Sendable {
             if otherDepth != depth { return otherDepth > depth }
             if otherKey > key { return false }
             if otherKey < key {
-                // The string may end inside the key; it shares no more than its length.
                 let same = (otherKey ^ key).leadingZeroBitCount >> 3
                 if same > 0 {
-                    depth = Swift.min(depth &+ same, string().count)
+                    depth &+= same
+                    // Where the last equal byte is a zero, the string may have ended before it: padding is no byte.
+                    if otherKey &>> UInt64(64 &- 8 &* same) & 0xFF == 0 { depth = Swift.min(depth, string().count) }
                     key = SearchKeys.key(target, depth)
                 }
                 return true
             }
-            return passesByBytes(string())
+            return passesByBytes(string(), knownDepth: depth)
         }
 
         @inline(never)
-        private mutating func passesByBytes(_ other: UnsafeRawBufferPointer) -> Bool {
-            let same = Bytes.commonPrefix(target, other)
+        private mutating func passesByBytes(_ other: UnsafeRawBufferPointer, knownDepth: Int) -> Bool {
+            let limit = Swift.min(target.count, other.count)
+            var same = Swift.min(knownDepth, limit)
+            if same < limit {
+                same &+= Bytes.commonPrefix(
+                    target.baseAddress.unsafelyUnwrapped + same, other.baseAddress.unsafelyUnwrapped + same,
+                    limit &- same)
+            }
             if same == target.count { return false }  // equal, or the target is a prefix
             if same < other.count, other[same] > target[same] { return false }
             depth = same

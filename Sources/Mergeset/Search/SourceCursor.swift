@@ -132,7 +132,6 @@ struct SourceCursor: ~Copyable {
         var hit = false
         let loaded = try part.unsafelyUnwrapped.takeUnretainedValue().dataBlock(
             wanted, headers.unsafelyUnwrapped, wantedNumber, mayEvict: mayEvict, hit: &hit)
-        loaded.prefetch()
         tally.dataRequests &+= 1
         if !hit { tally.dataMisses &+= 1 }
         block = loaded

@@ -122,7 +122,7 @@ public final class Table: @unchecked Sendable {
         suffixes = UniqueIDs(start: environment.clock.unixNanoseconds)
         // The clock may have gone back, or stand still: names must not meet those that are there.
         for part in parts { if let suffix = UInt64(part.name.suffix(16), radix: 16) { suffixes.raise(above: suffix) } }
-        state = TableState(PartList(runs: [], parts: parts), now: environment.clock.monotonicNanoseconds)
+        state = TableState(PartList(runs: [], parts: parts))
 
         let table = Unowned(self)
         flusher = environment.scheduler.start("flusher") { table.value.flusherStep() }
@@ -162,6 +162,7 @@ public final class Table: @unchecked Sendable {
         shard.lock.lock()
         do throws(StorageError) {
             let builder = shard.builder.pointer
+            let wasEmpty = builder.pointee.isEmpty
             builder.pointee.beginBatch()
             do throws(StorageError) {
                 try withUnsafeMutablePointer(to: &refused) { refused throws(StorageError) in
@@ -172,6 +173,7 @@ public final class Table: @unchecked Sendable {
                 builder.pointee.rollBack()
                 throw error
             }
+            if wasEmpty { builder.pointee.openedAt = environment.clock.monotonicNanoseconds }
             if builder.pointee.usedBytes >= options.runBytesMax {
                 full = shard.builder
                 ticket = state.beginSeal()
