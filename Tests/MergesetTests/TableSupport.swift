@@ -21,12 +21,12 @@ extension TableOptions {
 
 extension Table {
     /// All items of a scope through a fresh cursor, in the order of delivery.
-    func scan(_ scope: SearchScope = .durable) throws -> [[UInt8]] { try view(scope).scan() }
+    func scan(_ scope: SearchScope = .durable) throws(StorageError) -> [[UInt8]] { try view(scope).scan() }
 }
 
 extension TableView {
     /// All items of the view through a fresh cursor, in the order of delivery.
-    func scan() throws -> [[UInt8]] {
+    func scan() throws(StorageError) -> [[UInt8]] {
         var cursor = cursor()
         var items: [[UInt8]] = []
         while try cursor.next() { items.append([UInt8](cursor.item)) }
