@@ -75,8 +75,7 @@ extension Table {
             let directory = Transaction.temporaryPath(table: path, suffix: suffix)
             let level = options.compressionLevel ?? CompressionLevel.ofMerge(items: items)
             let result = try write(
-                &merger, to: directory, level: isForced ? max(level, 1) : level, keepsStoredBlocks: !isForced,
-                isFlush: false,
+                &merger, to: directory, level: level, keepsStoredBlocks: !isForced, isFlush: false,
                 isCancelled: { !isForced && isStopping.load(ordering: .relaxed) })
             counters.itemsMerged.add(items)
             guard let result else {
