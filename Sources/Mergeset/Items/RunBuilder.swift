@@ -267,7 +267,8 @@ struct RunBuilder: ~Copyable {
         _ index: Int, _ date: UInt64?, _ order: borrowing TagOrder, _ before: RefListBox
     ) -> RefListBox {
         let rows = RefListBox()
-        gatherers[index].writeRows(date: date, order: order, arena: &arena, refs: &rows.list)
+        let gatherer = gatherers + index  // builds with sanitizers see an overlap of accesses otherwise
+        gatherer.pointee.writeRows(date: date, order: order, arena: &arena, refs: &rows.list)
         guard before.list.count > 0 else { return rows }
         let merged = RefListBox()
         RunBuilder.merge(before.list, rows.list, arena.base, into: &merged.list)
