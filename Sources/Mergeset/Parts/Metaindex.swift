@@ -46,7 +46,8 @@ final class Metaindex: @unchecked Sendable {
         self.payload = payload
     }
 
-    private static func parse(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> ([Row], headers: Int, stored: Int) {
+    private static func parse(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> ([Row], headers: Int, stored: Int)
+    {
         guard let base = bytes.baseAddress, bytes.count > 0 else { throw .truncated }
         var cursor = ByteCursor(bytes)
         var rows: [Row] = []
