@@ -154,7 +154,7 @@ struct PartStream: ~Copyable {
         headers.removeAll()
         headersPosition = 0
         do throws(DecodeError) {
-            try Zstd.decompress(stored, into: &headers, limitBytes: Limits.decodedBytesMax)
+            try Zstd.decompress(stored, into: &headers, limitBytes: Limits.indexBlockDecodedBytesMax)
         } catch {
             throw StorageError(
                 .corrupted, "index block \(row) does not decode: \(error)", path: part.index.path, offset: offset)
