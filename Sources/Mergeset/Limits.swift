@@ -40,6 +40,9 @@ public enum Limits {
 enum MergePolicy {
     /// Parts of a regular merge.
     static let partsMax = 15
+    /// Regular merges begin when the table has more parts than this: a search looks at every part, and below this number
+    /// merging earlier only means writing everything once more. Final merges of an idle table know no such limit.
+    static let partsKept = 15
     /// Smallest number of parts of a final merge.
     static let finalPartsMin = 2
     /// The output of a merge is at least this many times its biggest source.

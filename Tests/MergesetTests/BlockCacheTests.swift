@@ -12,6 +12,7 @@ import Testing
 
 @Suite struct BlockCacheTests {
     private final class Piece: CachedBlock {
+        var firstAddress: UInt { 0 }
         let number: Int
         let memoryBytes: Int
         static let alive = Atomic<Int>(0)

@@ -184,7 +184,8 @@ final class FilePart: @unchecked Sendable {
     }
 
     /// Reads a piece of a file whose place came from the part itself.
-    private static func read(_ file: any ReadableFile, _ offset: UInt64, _ size: Int) throws(StorageError) -> RawBuffer {
+    private static func read(_ file: any ReadableFile, _ offset: UInt64, _ size: Int) throws(StorageError) -> RawBuffer
+    {
         var buffer = RawBuffer(capacity: size)
         guard size > 0 else { return buffer }
         guard offset <= UInt64(file.sizeBytes), size <= file.sizeBytes - Int(offset) else {

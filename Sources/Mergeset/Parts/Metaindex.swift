@@ -20,6 +20,8 @@ final class Metaindex: @unchecked Sendable {
 
     private let payload: RawBuffer
     private let rows: [Row]
+    /// The first items once more, one behind the other.
+    private let firstItems: RawBuffer
     private let keys: SearchKeys
     /// Block headers of all rows.
     let headersCount: Int
@@ -32,10 +34,15 @@ final class Metaindex: @unchecked Sendable {
         rows = parsed
         headersCount = total
         storedBytes = stored
-        let base = UnsafeRawPointer(payload.base)
-        keys = SearchKeys(count: parsed.count) { index in
-            UnsafeRawBufferPointer(start: base + parsed[index].firstItemOffset, count: parsed[index].firstItemCount)
+        var strings = RawBuffer(capacity: payload.count)
+        var ends = [0]
+        for row in parsed {
+            strings.append(
+                UnsafeRawBufferPointer(start: payload.base + row.firstItemOffset, count: row.firstItemCount))
+            ends.append(strings.count)
         }
+        keys = SearchKeys(count: parsed.count, base: strings.base) { ends[$0] }
+        firstItems = strings
         self.payload = payload
     }
 
@@ -88,7 +95,5 @@ final class Metaindex: @unchecked Sendable {
     }
 
     /// Position of the first row whose first item is not smaller than `target`, in `0...count`.
-    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int {
-        keys.lowerBound(target) { firstItem($0) }
-    }
+    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) }
 }

@@ -192,7 +192,6 @@ struct PartStream: ~Copyable {
         }
     }
 
-
     /// An item that no item of the block exceeds: the first item of the next block, or the last item of the part. nil
     /// when the next header is not at hand.
     func upperBound() -> (UnsafeRawBufferPointer?, last: [UInt8]?) {

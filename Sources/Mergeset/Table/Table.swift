@@ -120,7 +120,7 @@ public final class Table: @unchecked Sendable {
         let pool = builders
         shards = (0..<shardCount).map { _ in Shard(pool.take()) }
         suffixes = UniqueIDs(start: environment.clock.unixNanoseconds)
-        state = TableState(PartList(runs: [], parts: parts), now: environment.clock.monotonicNanoseconds)
+        state = TableState(PartList(runs: [], parts: parts))
 
         let table = Unowned(self)
         flusher = environment.scheduler.start("flusher") { table.value.flusherStep() }
@@ -159,6 +159,7 @@ public final class Table: @unchecked Sendable {
         shard.lock.lock()
         do throws(StorageError) {
             let builder = shard.builder.pointer
+            let wasEmpty = builder.pointee.isEmpty
             builder.pointee.beginBatch()
             do throws(StorageError) {
                 try withUnsafeMutablePointer(to: &refused) { refused throws(StorageError) in
@@ -169,6 +170,7 @@ public final class Table: @unchecked Sendable {
                 builder.pointee.rollBack()
                 throw error
             }
+            if wasEmpty { builder.pointee.openedAt = environment.clock.monotonicNanoseconds }
             if builder.pointee.usedBytes >= options.runBytesMax {
                 full = shard.builder
                 ticket = state.beginSeal()
@@ -212,9 +214,9 @@ public final class Table: @unchecked Sendable {
         return refused
     }
 
-    /// Waits while the runs in memory take twice what they should. Throws the flusher's error when it cannot write.
+    /// Waits while the runs in memory take half as much again as they should. Throws the flusher's error when it cannot write.
     private func waitForRoom() throws(StorageError) {
-        let limit = UInt64(options.memoryBytesMax) * 2
+        let limit = UInt64(options.memoryBytesMax) * 3 / 2
         guard state.pendingBytes >= limit || state.hasFailed else { return }
         if let error = state.fatalError { throw error }
         guard state.pendingBytes >= limit else { return }
