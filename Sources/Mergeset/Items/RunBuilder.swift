@@ -267,7 +267,11 @@ struct RunBuilder: ~Copyable {
         _ index: Int, _ date: UInt64?, _ order: borrowing TagOrder, _ before: RefListBox
     ) -> RefListBox {
         let rows = RefListBox()
-        gatherers[index].writeRows(date: date, order: order, arena: &arena, refs: &rows.list)
+        let gatherer = gatherers + index
+        // By pointer: passed as it is, the compiler sees overlapping accesses when it builds for the thread sanitizer.
+        withUnsafeMutablePointer(to: &arena) { arena in
+            gatherer.pointee.writeRows(date: date, order: order, arena: &arena.pointee, refs: &rows.list)
+        }
         guard before.list.count > 0 else { return rows }
         let merged = RefListBox()
         RunBuilder.merge(before.list, rows.list, arena.base, into: &merged.list)
