@@ -35,6 +35,7 @@ let package = Package(
         .systemLibrary(name: "CJemalloc", providers: [.apt(["libjemalloc-dev"])]),
         .target(name: "CXXHash"),
         .target(name: "CIntrinsics"),
+        .target(name: "CBenchAllocator"),
     ]
         + room("StorageBytes", uses: ["CZstd", "CXXHash", "CIntrinsics"], testUses: ["CIntrinsics"])
         + room("StorageRuntime", uses: ["StorageBytes", "CIntrinsics"])
@@ -46,6 +47,7 @@ let package = Package(
             "BenchHarness",
             uses: [
                 "Workloads", "SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CJemalloc",
+                "CBenchAllocator",
             ])
         + [
             .executableTarget(

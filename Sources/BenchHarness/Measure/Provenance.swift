@@ -44,7 +44,8 @@ public struct Provenance: Sendable, Equatable, Codable {
         provenance.architecture = architectureName
         provenance.toolchain = toolchainName
         provenance.build = buildName
-        provenance.allocator = HeapStatistics.allocatorVersion()
+        provenance.allocator =
+            "\(HeapStatistics.allocatorVersion()), \(AllocatorSettings.compiledIn), huge pages \(AllocatorSettings.hugePages)"
         provenance.commit = Checkout.commit()
         provenance.loadAtStart = rounded(MachineLoad.lastMinute())
         provenance.startedAt = TextFormat.utc(unixSeconds: WallClock.unixSeconds)

@@ -170,25 +170,49 @@ public struct DecodedItems: ~Copyable, @unchecked Sendable {
         }
         var cursor = ByteCursor(lens)
         let limit = UInt64(Limits.decodedBytesMax)
-        var value: UInt64 = 0
         let shared = self.shared
         let offsets = self.offsets
-        for index in 1..<n {
-            value ^= try cursor.readVarint()
+        var value: UInt64 = 0
+        try DecodedItems.readEach(n &- 1, &cursor) { index, difference throws(DecodeError) in
+            value ^= difference
             guard value <= limit else { throw .outOfRange }
-            shared[index] = UInt32(truncatingIfNeeded: value)
+            shared[index &+ 1] = UInt32(truncatingIfNeeded: value)
         }
         value = UInt64(firstCount - cp)
         var total = UInt64(firstCount)
-        for index in 1..<n {
-            value ^= try cursor.readVarint()
+        try DecodedItems.readEach(n &- 1, &cursor) { index, difference throws(DecodeError) in
+            value ^= difference
             guard value <= limit else { throw .outOfRange }
             total &+= value &+ UInt64(cp)
             guard total <= limit else { throw .outOfRange }
-            offsets[index &+ 1] = UInt32(truncatingIfNeeded: total)
+            offsets[index &+ 2] = UInt32(truncatingIfNeeded: total)
         }
         try cursor.finish()
         return Int(total)
+    }
+
+    /// Reads `count` variable-length integers. Most have one byte: four of those are read at once.
+    @inline(__always)
+    private static func readEach(
+        _ count: Int, _ cursor: inout ByteCursor, _ body: (Int, UInt64) throws(DecodeError) -> Void
+    ) throws(DecodeError) {
+        var index = 0
+        while index < count {
+            if index &+ 4 <= count, cursor.remaining >= 4 {
+                let word = UInt32(littleEndian: cursor.position.loadUnaligned(as: UInt32.self))
+                if word & 0x8080_8080 == 0 {
+                    try body(index, UInt64(word & 0xFF))
+                    try body(index &+ 1, UInt64(word &>> 8 & 0xFF))
+                    try body(index &+ 2, UInt64(word &>> 16 & 0xFF))
+                    try body(index &+ 3, UInt64(word &>> 24))
+                    _ = try cursor.readBytes(4)
+                    index &+= 4
+                    continue
+                }
+            }
+            try body(index, try cursor.readVarint())
+            index &+= 1
+        }
     }
 
     private mutating func rebuild(

@@ -15,8 +15,9 @@ import Synchronization
 extension Table {
     /// Makes everything added before durable.
     ///
-    /// - Throws: `.noSpace`, `.io`: nothing is lost, the items stay in memory and are tried again.
+    /// - Throws: `.noSpace`, `.io`: nothing is lost, the items stay in memory and are tried again. `.closed`.
     public func flush() throws(StorageError) {
+        try checkIsOpen()
         try flushEverything()
         options.onNewItems?()
         environment.scheduler.checkpoint()

@@ -126,6 +126,7 @@ extension Table {
     ///
     /// - Throws: `.noSpace`, `.io`, `.corrupted`; the sources stay then.
     public func mergeAll() throws(StorageError) {
+        try checkIsOpen()
         try flushEverything()
         options.onNewItems?()
         let sources = state.beginMergeOfAll()
@@ -146,6 +147,7 @@ extension Table {
     ///
     /// - Throws: The reason why the table has stopped.
     public func settle() throws(StorageError) {
+        try checkIsOpen()
         environment.scheduler.checkpoint()
         while true {
             while mergeOnce(final: false) {}

@@ -76,7 +76,7 @@ public final class Table: @unchecked Sendable {
 
     /// The flag that tells the reference that all rows have been offered for merging (7.5).
     static let convertedFlag = "converted-to-v1.28.0"
-    private static let ignoredDirectories: Set<String> = [
+    static let ignoredDirectories: Set<String> = [
         Transaction.directoryName, Transaction.temporaryDirectoryName, "snapshots", "cache",
     ]
 
@@ -120,6 +120,8 @@ public final class Table: @unchecked Sendable {
         let pool = builders
         shards = (0..<shardCount).map { _ in Shard(pool.take()) }
         suffixes = UniqueIDs(start: environment.clock.unixNanoseconds)
+        // The clock may have gone back, or stand still: names must not meet those that are there.
+        for part in parts { if let suffix = UInt64(part.name.suffix(16), radix: 16) { suffixes.raise(above: suffix) } }
         state = TableState(PartList(runs: [], parts: parts))
 
         let table = Unowned(self)
@@ -150,6 +152,7 @@ public final class Table: @unchecked Sendable {
     public func add(
         hint: Int? = nil, _ body: (inout ItemWriter) throws(StorageError) -> Void
     ) throws(StorageError) {
+        try checkIsOpen()
         try waitForRoom()
         let number = hint ?? nextShard.wrappingAdd(1, ordering: .relaxed).newValue
         let shard = shards[Int(UInt(bitPattern: number) % UInt(shards.count))]
@@ -332,6 +335,11 @@ public final class Table: @unchecked Sendable {
             directoryLock.release()
         }
         try flushEverything()
+    }
+
+    /// Throws `.closed` when ``close()`` was called: the directory may belong to somebody else by now.
+    func checkIsOpen() throws(StorageError) {
+        if isStopping.load(ordering: .relaxed) { throw StorageError(.closed, "the table is closed", path: path) }
     }
 
     func wakeMergers() {

@@ -1,0 +1,8 @@
+// cbenchallocator.h - how jemalloc is set up in the programs of this package.
+#ifndef CBENCHALLOCATOR_H
+#define CBENCHALLOCATOR_H
+
+/// The settings, in jemalloc's own notation (MALLOC_CONF in the environment comes on top).
+const char *bench_allocator_settings(void);
+
+#endif
