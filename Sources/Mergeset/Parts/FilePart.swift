@@ -82,6 +82,9 @@ final class FilePart: @unchecked Sendable {
         index = try files.open(Paths.join(path, PartFile.index.rawValue))
         items = try files.open(Paths.join(path, PartFile.items.rawValue))
         lens = try files.open(Paths.join(path, PartFile.lens.rawValue))
+        for row in 0..<decoded.count where decoded[row].size == 0 {
+            throw StorageError(.corrupted, "index block \(row) is announced without bytes", path: metaindexPath)
+        }
         guard decoded.storedBytes <= index.sizeBytes else {
             throw StorageError(
                 .corrupted,

@@ -60,8 +60,8 @@ final class Metaindex: @unchecked Sendable {
             let offset = try cursor.readBigEndian(UInt64.self)
             let size = Int(try cursor.readBigEndian(UInt32.self))
             // The memory that a part takes while it is open grows with the headers: no more than fit into a block.
-            guard headers > 0, headers <= Limits.indexBlockHeadersMax, size > 0,
-                size <= Limits.indexBlockStoredBytesMax, firstItem.count <= Limits.itemBytesMax
+            guard headers > 0, headers <= Limits.indexBlockHeadersMax, size <= Limits.indexBlockStoredBytesMax,
+                firstItem.count <= Limits.itemBytesMax
             else { throw .outOfRange }
             guard Bytes.compare(previous, firstItem) <= 0 else { throw .unsorted }
             previous = firstItem

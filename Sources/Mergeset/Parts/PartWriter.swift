@@ -162,8 +162,8 @@ struct PartWriter: ~Copyable {
         stored.removeAll()
         Zstd.compress(indexBlock.bytes, level: level, into: &stored)
         if stored.count > Limits.indexBlockStoredBytesMax {
-            // One header with a long incompressible first item and the same bytes as common prefix: a fast level may
-            // have forgotten the first copy when it meets the second. This one finds it.
+            // One header with a long incompressible first item, and the same bytes as common prefix. Fast levels of zstd
+            // 1.5 find the second copy, but do not promise it; a block that readers refuse must not be written.
             stored.removeAll()
             Zstd.compress(indexBlock.bytes, level: PartWriter.thoroughLevel, into: &stored)
         }

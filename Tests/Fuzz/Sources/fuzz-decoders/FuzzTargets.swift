@@ -9,7 +9,14 @@ typealias FuzzTarget = @Sendable (UnsafeRawBufferPointer) -> Void
 
 /// The targets by name.
 let fuzzTargets: [String: FuzzTarget] = [
-    "cursor": fuzzCursor
+    "block": fuzzBlock,
+    "cursor": fuzzCursor,
+    "index-block": fuzzIndexBlock,
+    "metadata": fuzzMetadata,
+    "metaindex": fuzzMetaindex,
+    "payloads": fuzzPayloads,
+    "tag-row": fuzzTagRow,
+    "zstd": fuzzZstd,
 ]
 
 /// The target of this process. Set once, before the fuzzer starts its only thread.
