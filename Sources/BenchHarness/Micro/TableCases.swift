@@ -79,7 +79,7 @@ final class SeekCase: MicroCase {
     func run() throws(HarnessError) {
         found = 0
         do throws(StorageError) {
-            var cursor = try shared.table.cursor()
+            var cursor = shared.table.cursor()
             for index in order where try cursor.firstWithPrefix(shared.corpus.item(index)) { found &+= 1 }
         } catch { throw HarnessError(error, while: "seeking") }
         guard found == operations else {
@@ -119,7 +119,7 @@ final class ScanCase: MicroCase {
         var sum: UInt64 = 0
         var count: UInt64 = 0
         do throws(StorageError) {
-            var cursor = try shared.table.cursor()
+            var cursor = shared.table.cursor()
             try cursor.seek(UnsafeRawBufferPointer(start: nil, count: 0))
             while try cursor.next() {
                 let item = cursor.item

@@ -27,7 +27,7 @@ public struct ReadBack: Sendable, Equatable {
         _ numbers: [Int], of input: any RunInput, ingest: inout IndexIngest, in table: Table
     ) throws(StorageError) -> ReadBack {
         var result = ReadBack()
-        var cursor = try table.cursor()
+        var cursor = table.cursor()
         var wanted: [[UInt8]: Set<UInt64>] = [:]
         var exact: [[UInt8]] = []
         for number in numbers {
@@ -56,7 +56,7 @@ public struct ReadBack: Sendable, Equatable {
         _ numbers: [Int], of input: any RunInput, in table: Table
     ) throws(StorageError) -> ReadBack {
         var result = ReadBack()
-        var cursor = try table.cursor()
+        var cursor = table.cursor()
         for number in numbers {
             result.rows += 1
             result.items += 1

@@ -33,7 +33,7 @@ struct SeekPhase {
                 if subject.kind == .series { try ingest.appendNameKey(row, to: &keys) } else { keys.append(row) }
                 ends.append(keys.count)
             }
-            var cursor = try table.cursor()
+            var cursor = table.cursor()
             var start = 0
             let cpu = CPUTime.ofThread()
             let wall = WallClock.nanoseconds
@@ -80,7 +80,7 @@ struct ScanPhase {
         var pass = Pass()
         do throws(StorageError) {
             let start = WallClock.nanoseconds
-            var cursor = try table.cursor()
+            var cursor = table.cursor()
             try cursor.seek(UnsafeRawBufferPointer(start: nil, count: 0))
             while try cursor.next() {
                 let item = cursor.item
@@ -102,7 +102,7 @@ struct ScanPhase {
         progress.begin("digest", total: expectedItems, unit: "items")
         var digest = StoreDigest()
         do throws(StorageError) {
-            var cursor = try table.cursor()
+            var cursor = table.cursor()
             try cursor.seek(UnsafeRawBufferPointer(start: nil, count: 0))
             var items: UInt64 = 0
             while try cursor.next() {
