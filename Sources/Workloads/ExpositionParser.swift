@@ -194,7 +194,14 @@ public struct ExpositionParser: ~Copyable {
             return .type(name: name, type: type)
         }
         let place = cursor
-        if !cursor.isAtEnd { try separator("the text") }
+        if !cursor.isAtEnd {
+            // In OpenMetrics one space, and whatever follows is the text, which may be empty.
+            if format == .openMetrics {
+                try cursor.expect(0x20, "a space and the text")
+            } else {
+                try separator("the text")
+            }
+        }
         if isUnit {
             let unit = cursor.token()
             try endOfLine()
@@ -345,7 +352,8 @@ public struct ExpositionParser: ~Copyable {
                 throw place.error("expected another label name: __name__ is the metric name itself")
             }
             for other in exemplar ? exemplarLabels : labels where Bytes.compare(other.key, key) == 0 {
-                throw place.error("expected distinct label names, found '\(String(decoding: key, as: UTF8.self))' twice")
+                throw place.error(
+                    "expected distinct label names, found '\(String(decoding: key, as: UTF8.self))' twice")
             }
             guard (exemplar ? exemplarLabels.count : labels.count) < ExpositionParser.labelsMax else {
                 throw place.error("expected at most \(ExpositionParser.labelsMax) labels")

@@ -105,7 +105,8 @@ enum ExpositionSyntax {
             guard isDigit(bytes[index]) else { return nil }
             let digit = Int64(bytes[index] - 0x30)
             let (scaled, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (next, second) = isNegative
+            let (next, second) =
+                isNegative
                 ? scaled.subtractingReportingOverflow(digit) : scaled.addingReportingOverflow(digit)
             if overflow || second { return nil }
             value = next

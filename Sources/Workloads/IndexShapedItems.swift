@@ -12,13 +12,16 @@ import StorageRuntime
 /// Makes the tag rows of Kubernetes-shaped series, one series after the other.
 struct IndexShapedItems {
     private static let families = [
-        "container_cpu_usage_seconds_total", "container_cpu_cfs_periods_total", "container_cpu_cfs_throttled_seconds_total",
+        "container_cpu_usage_seconds_total", "container_cpu_cfs_periods_total",
+        "container_cpu_cfs_throttled_seconds_total",
         "container_memory_working_set_bytes", "container_memory_rss", "container_memory_cache",
         "container_memory_failures_total", "container_memory_max_usage_bytes", "container_network_receive_bytes_total",
         "container_network_transmit_bytes_total", "container_fs_reads_bytes_total", "container_fs_writes_bytes_total",
         "container_fs_usage_bytes", "container_processes", "container_threads", "container_sockets",
-        "container_file_descriptors", "container_start_time_seconds", "container_last_seen", "container_spec_cpu_shares",
-        "container_spec_memory_limit_bytes", "container_tasks_state", "container_ulimits_soft", "container_oom_events_total",
+        "container_file_descriptors", "container_start_time_seconds", "container_last_seen",
+        "container_spec_cpu_shares",
+        "container_spec_memory_limit_bytes", "container_tasks_state", "container_ulimits_soft",
+        "container_oom_events_total",
     ]
 
     private var stream: SplitMix64
@@ -48,7 +51,9 @@ struct IndexShapedItems {
     }
 
     private mutating func newContainer() {
-        func hex(_ count: Int) -> [UInt8] { text(count) { stream, count, target in RandomText.hex(&stream, count, to: target) } }
+        func hex(_ count: Int) -> [UInt8] {
+            text(count) { stream, count, target in RandomText.hex(&stream, count, to: target) }
+        }
         func text(_ count: Int, _ write: (inout SplitMix64, Int, UnsafeMutableRawPointer) -> Void) -> [UInt8] {
             [UInt8](unsafeUninitializedCapacity: count) { buffer, used in
                 if let base = buffer.baseAddress { write(&stream, count, UnsafeMutableRawPointer(base)) }
@@ -62,12 +67,19 @@ struct IndexShapedItems {
         let pod = Array("\(service)-".utf8) + hex(10) + Array("-".utf8) + hex(5)
         // Canonical order: the keys with a fixed sort position first (docs/format/series-index.md, 2.5).
         tags = [
-            ("namespace", Array("team-\(10 + stream.below(40))".utf8)), ("cluster", Array("prod-eu-1".utf8)),
+            ("namespace", Array("team-\(10 + stream.below(40))-production".utf8)),
+            ("cluster", Array("prod-eu-central-1a".utf8)),
             ("service", Array("kubelet".utf8)), ("job", Array("kubelet".utf8)),
             ("instance", Array("10.1.\(node).17:10250".utf8)), ("pod", pod),
-            ("node", Array("ip-10-1-\(node)-17.compute.internal".utf8)), ("name", container),
-            ("container", Array(service.utf8)), ("id", Array("/kubepods/burstable/pod".utf8) + uid + [0x2F] + container),
-            ("image", Array("registry.example.com/\(service):v\(stream.below(100))".utf8)),
+            ("node", Array("ip-10-1-\(node)-17.eu-central-1.compute.internal".utf8)), ("name", container),
+            ("container", Array(service.utf8)),
+            ("id", Array("/kubepods/burstable/pod".utf8) + uid + [0x2F] + container),
+            (
+                "image",
+                Array(
+                    "registry.example.com/platform/\(service):v1.\(stream.below(100)).0-build.\(1000 + stream.below(9000))"
+                        .utf8)
+            ),
             ("metrics_path", Array("/metrics/cadvisor".utf8)),
         ].map { (key: String, value: [UInt8]) in (Array(key.utf8), value) }
     }

@@ -100,7 +100,9 @@ public struct ItemWorkload: Sendable, Equatable {
         item.reserveCapacity(bytes)
         while item.count < bytes {
             let bits = stream.next()
-            for shift in 0..<min(8, bytes - item.count) { item.append(UInt8(truncatingIfNeeded: bits >> UInt64(8 * shift))) }
+            for shift in 0..<min(8, bytes - item.count) {
+                item.append(UInt8(truncatingIfNeeded: bits >> UInt64(8 * shift)))
+            }
         }
         return item
     }

@@ -83,7 +83,9 @@ struct LineCursor {
         var text = ""
         for scalar in shown {
             if scalar.value < 0x20 || scalar.value == 0x7F || scalar.value == 0xFFFD {
-                text += "\\x" + String(scalar.value == 0xFFFD ? UInt32(token.first { $0 >= 0x80 } ?? 0) : scalar.value, radix: 16)
+                text +=
+                    "\\x"
+                    + String(scalar.value == 0xFFFD ? UInt32(token.first { $0 >= 0x80 } ?? 0) : scalar.value, radix: 16)
             } else {
                 text.unicodeScalars.append(scalar)
             }
@@ -126,7 +128,8 @@ struct FamilyOrder {
         var sampled = entry.sampled
         if format == .prometheus, case .type(let type) = line {
             // In 0.0.4 the samples were filed under their own names.
-            let parts = type == "histogram" ? ["_bucket", "_sum", "_count"] : type == "summary" ? ["_sum", "_count"] : []
+            let parts =
+                type == "histogram" ? ["_bucket", "_sum", "_count"] : type == "summary" ? ["_sum", "_count"] : []
             for part in parts where known[family + part]?.sampled == true { sampled = true }
         }
         if sampled, format == .openMetrics || word == "TYPE" {

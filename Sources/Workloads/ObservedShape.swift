@@ -158,7 +158,7 @@ public struct ShapeVerdict: Sendable {
         exact("rows", profile.rows, shape.rows)
         lines.append(
             Line(figure: "series in all", configured: "-", observed: "\(shape.seriesTotal)", isWithin: nil))
-        band("labels per series", profile.expect.labels, shape.labelsPerSeries)
+        band("labels per series", profile.expect.labels ?? ShapeVerdict.labelsBand(profile), shape.labelsPerSeries)
         band("bytes per raw name", profile.expect.nameBytes, shape.nameBytes)
         lines.append(
             Line(
@@ -174,6 +174,14 @@ public struct ShapeVerdict: Sendable {
         }
         band("new series / rows in calm rounds", 0...0, shape.newPerRowCalm)
         self.lines = lines
+    }
+
+    /// The configured mean; when the last target lacks series it lacks labels, too.
+    private static func labelsBand(_ profile: Profile) -> ClosedRange<Double> {
+        let mean = profile.labelsPerSeries
+        let isWhole = profile.series % profile.seriesPerTarget == 0
+        let room = 0.005 + (isWhole ? 0 : max(1, mean) / Double(profile.targets))
+        return (mean - room)...(mean + room)
     }
 
     /// The configured share with room for chance: five standard deviations of the number of replaced targets, and the

@@ -181,26 +181,34 @@ extension Profile {
                     guard case .map(let entries) = map.content else {
                         throw map.place.error("'families.labels': expected a map, found \(map.kind)")
                     }
-                    for (key, value) in entries { labels.append((key, try ownValues(key, value))) }
+                    var product = 1
+                    for (key, value) in entries {
+                        let values = try ownValues(key, value)
+                        guard key.utf8.count <= 256, values.allSatisfy({ $0.utf8.count <= stringBytesMax }) else {
+                            throw value.place.error(
+                                "the own label '\(key.prefix(40))': expected a key of at most 256 bytes and values of at "
+                                    + "most \(stringBytesMax)")
+                        }
+                        product = min(product * values.count, ownSeriesMax + 1)
+                        // Checked label by label: the values of a long map must not pile up before they are refused.
+                        guard product <= ownSeriesMax else { throw tooManySeries(place) }
+                        labels.append((key, values))
+                    }
                 }
                 try inner.finish()
             }
             for number in 0..<repeats {
-                guard let expanded = RepeatTemplate.expand(name, number), ExpositionSyntax.isMetricName(expanded) else {
+                guard let expanded = RepeatTemplate.expand(name, number), ExpositionSyntax.isMetricName(expanded),
+                    expanded.utf8.count <= stringBytesMax
+                else {
                     throw place.error(
                         "'families.name': expected a metric name [a-zA-Z_:][a-zA-Z0-9_:]* (with {n} or {n:width} when "
                             + "repeated), found '\(name)'")
                 }
                 let kind = ValueKind(rawValue: kindName) ?? (looksLikeCounter(expanded) ? .counter : .gauge)
                 let family = Family(name: expanded, kind: kind, labels: labels)
-                var product = 1
-                for label in labels {
-                    product = min(product * label.values.count, ownSeriesMax + 1)
-                }
-                total += product
-                guard total <= ownSeriesMax else {
-                    throw place.error("more than \(ownSeriesMax) series per group: expected fewer label values")
-                }
+                total += family.series
+                guard total <= ownSeriesMax else { throw tooManySeries(place) }
                 families.append(family)
             }
         }
@@ -209,6 +217,10 @@ extension Profile {
             throw reader.place.error("the metric name '\(family.name)' is there twice: expected distinct names")
         }
         return families
+    }
+
+    private static func tooManySeries(_ place: ConfigPlace) -> StorageError {
+        place.error("more than \(ownSeriesMax) series per group: expected fewer label values")
     }
 
     /// Counters are recognised by the endings that exporters give them.

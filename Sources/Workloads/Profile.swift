@@ -66,7 +66,7 @@ public struct Profile: Sendable {
     public struct Churn: Sendable {
         /// Share of the targets replaced at each occasion, 0...1.
         public let share: Double
-        /// Milliseconds between the occasions; a multiple of nothing, at least one interval.
+        /// Milliseconds between the occasions, at least one interval.
         public let everyMs: Int64
         /// The virtual time, since the start, in which targets are replaced.
         public let fromMs: Int64
@@ -145,6 +145,22 @@ public struct Profile: Sendable {
     /// Rows of the whole run.
     public var rows: Int { series * rounds }
 
+    /// Configured tags per series (mean), the metric name not counted.
+    public var labelsPerSeries: Double {
+        let perGroup = seriesPerTarget / groups
+        var own = 0
+        if let page {
+            own = page.series.prefix(perGroup).reduce(0) { $0 + $1.labels.count }
+        } else {
+            var rest = perGroup
+            for family in families {
+                own += min(rest, family.series) * family.labels.count
+                rest -= min(rest, family.series)
+            }
+        }
+        return Double(tags.count) + Double(own) / Double(perGroup)
+    }
+
     /// Configured new series / rows while targets are replaced.
     public var newPerRow: Double { churn.share * Double(intervalMs) / Double(churn.everyMs) }
 
@@ -171,13 +187,18 @@ public struct Profile: Sendable {
             "rows",
             "every \(TimeText.span(intervalMs)), \(rounds) rounds from \(TimeText.moment(startMs)): \(rows) rows")
         let own = page.map { "the series of \($0.path)" } ?? "\(families.count) metric names with own labels"
-        line("names", own + ", then \(tags.count) tags: " + tags.map(\.key).joined(separator: ", "))
+        line("names", own + ", then \(tags.count) tags: " + tagText)
         line("churn", churnText)
         if tenants.count > 1 { line("tenants", "\(tenants.count), Zipf exponent \(tenants.zipf)") }
         if !perDay { line("index", "global registration only") }
         if !overrides.isEmpty { line("overrides", overrides.joined(separator: " ")) }
         for (index, source) in sources.enumerated() { line(index == 0 ? "sources" : "", source) }
         return lines.joined(separator: "\n")
+    }
+
+    private var tagText: String {
+        let shown = tags.prefix(14).map(\.key).joined(separator: ", ")
+        return tags.count > 14 ? shown + ", ..." : shown
     }
 
     private var churnText: String {

@@ -13,7 +13,9 @@ public enum RawName {
     /// Bytes of the two lengths of a label.
     static let labelBytes = 4
 
-    static func length(_ count: Int) -> [UInt8] { [UInt8(truncatingIfNeeded: count >> 8), UInt8(truncatingIfNeeded: count)] }
+    static func length(_ count: Int) -> [UInt8] {
+        [UInt8(truncatingIfNeeded: count >> 8), UInt8(truncatingIfNeeded: count)]
+    }
 
     /// Appends a label. Key and value have at most 65535 bytes.
     static func append(key: [UInt8], value: [UInt8], to buffer: inout RawBuffer) {
@@ -39,7 +41,8 @@ public enum RawName {
     }
 
     /// Account and project of a raw name.
-    public static func tenant(_ name: UnsafeRawBufferPointer) throws(DecodeError) -> (account: UInt32, project: UInt32) {
+    public static func tenant(_ name: UnsafeRawBufferPointer) throws(DecodeError) -> (account: UInt32, project: UInt32)
+    {
         var cursor = ByteCursor(name)
         return (try cursor.readBigEndian(UInt32.self), try cursor.readBigEndian(UInt32.self))
     }

@@ -68,7 +68,8 @@ public final class ReplayPage: Sendable {
                                 Array(label.value.prefix(ReplayPage.labelValueBytesMax))
                             ))
                     }
-                    let identity = Array(bytes) + [0]
+                    let identity =
+                        Array(bytes) + [0]
                         + labels.sorted { $0.key.lexicographicallyPrecedes($1.key) }.flatMap {
                             RawName.length($0.key.count) + $0.key + RawName.length($0.value.count) + $0.value
                         }

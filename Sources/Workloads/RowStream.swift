@@ -58,7 +58,14 @@ public struct RowStream: ~Copyable, Sendable {
         _ plan: SeriesPlan, worker: Int = 0, workers: Int = 1, includesNames: Bool = true
     ) throws(StorageError) {
         precondition(workers > 0 && worker >= 0 && worker < workers, "worker \(worker) of \(workers)")
-        let targets = plan.profile.targets
+        let profile = plan.profile
+        let end = min(profile.churn.untilMs, Int64(profile.rounds) * profile.intervalMs)
+        let occasions = Double(max(0, end - profile.churn.fromMs) / profile.churn.everyMs)
+        guard Double(profile.series) * (1 + 1.05 * occasions * profile.churn.share) < 0x1p32 else {
+            throw StorageError(
+                .limitExceeded, "the profile brings more than 2^32 series: choose fewer series, rounds or less churn")
+        }
+        let targets = profile.targets
         let slotCount = worker < targets ? (targets - worker + workers - 1) / workers : 0
         let areaCount = slotCount * plan.profile.groups
         let keepsAreas = areaCount * plan.tagBytesMax <= RowStream.tagAreaBytesMax
@@ -212,14 +219,14 @@ public struct RowStream: ~Copyable, Sendable {
         let kind = plan.kinds[own]
         let base = kind & SeriesPlan.isRecordedBit != 0 ? plan.bases[own] : Double(hash >> 44)
         let step = (hash >> 8 & 1023) &+ 1
-        let noise = SplitMix64.mix(hash ^ roundHash)
+        // Below one step, scaled by multiplication.
+        let noise = (SplitMix64.mix(hash ^ roundHash) >> 32 &* step) >> 32
         if kind & SeriesPlan.isCounterBit != 0 {
             if hash & 255 < idleBelow { return base }
-            return base + Double(age &* step &+ (noise >> 11) % step)
+            return base + Double(age &* step &+ noise)
         }
         if hash & 255 < constantBelow { return base }
-        let drawn = Double((noise >> 11) % step)
-        return hash & 0x4_0000 != 0 ? base + drawn : base + drawn / 100
+        return hash & 0x4_0000 != 0 ? base + Double(noise) : base + Double(noise) / 100
     }
 
     // MARK: Names only

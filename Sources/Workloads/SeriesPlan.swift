@@ -37,6 +37,8 @@ public final class SeriesPlan: Sendable {
     nonisolated(unsafe) let bases: UnsafeMutablePointer<Double>
     nonisolated(unsafe) let kinds: UnsafeMutablePointer<UInt8>
 
+    /// Bytes of all own names; what a recorded page of the largest size gives stays below it.
+    static let ownBytesMax = 2 << 30
     static let isCounterBit: UInt8 = 1
     static let isRecordedBit: UInt8 = 2
 
@@ -93,6 +95,11 @@ public final class SeriesPlan: Sendable {
                         number %= rest
                         RawName.append(key: Array(label.key.utf8), value: Array(value.utf8), to: &own)
                     }
+                    guard own.count <= SeriesPlan.ownBytesMax else {
+                        throw StorageError(
+                            .limitExceeded,
+                            "more than \(SeriesPlan.ownBytesMax) bytes of names and own labels per group")
+                    }
                     ownEnds[index + 1] = UInt32(own.count)
                     bases[index] = 0
                     kinds[index] = family.kind == .counter ? SeriesPlan.isCounterBit : 0
@@ -142,7 +149,8 @@ public final class SeriesPlan: Sendable {
 
     /// Tells whether the target of a slot is replaced at the beginning of `round`, a round in which that may happen.
     func isReplaced(_ slotHash: UInt64, round: Int) -> Bool {
-        SplitMix64.mix(slotHash ^ SplitMix64.mix(UInt64(truncatingIfNeeded: round) &+ 0x7C6D_0BE6_1F1A_95C3)) < replaceBelow
+        SplitMix64.mix(slotHash ^ SplitMix64.mix(UInt64(truncatingIfNeeded: round) &+ 0x7C6D_0BE6_1F1A_95C3))
+            < replaceBelow
     }
 
     /// Writes tenant and tags of a group of a target; `target` has room for ``tagBytesMax`` bytes. Returns the length.

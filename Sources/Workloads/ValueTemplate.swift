@@ -122,7 +122,8 @@ struct ValueTemplate: Sendable {
 
     /// No two slots ever have the same value (for random values of 60 bits and more: with overwhelming probability).
     var distinguishesSlots: Bool {
-        contains { if case .number(.slot, _) = $0 { true } else { false } } || randomBits([.slot, .target, .group]) >= 60
+        contains { if case .number(.slot, _) = $0 { true } else { false } }
+            || randomBits([.slot, .target, .group]) >= 60
     }
 
     /// A replaced target has another value.

@@ -148,7 +148,10 @@ import Testing
         (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: \"{b}\"}\n", "line 7: the value of tag 'a': "),
         (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: \"x{slot.num\"}\n", "expected a closing '}'"),
         (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: \"x}\"}\n", "expected a '{' before each '}'"),
-        (head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: b}\n  - {key: a, value: c}\n", "'a' is there twice"),
+        (
+            head + "families: [m]\nseries: 1\ntags:\n  - {key: a, value: b}\n  - {key: a, value: c}\n",
+            "'a' is there twice"
+        ),
         (head + "families: [m]\nseries: 2\n", "no tag tells the targets apart"),
         (head + "families: [m]\nseries: 1\nseries_per_target: 2\n", "'series_per_target': expected a multiple of 1"),
         (head + "families: [m]\nseries: 1\nchurn: {rate: 0.1, life: 1h}\n", "line 6: 'churn': expected 'rate'"),
@@ -156,7 +159,10 @@ import Testing
         (head + "families: [m]\nseries: 1\nstart: yesterday\n", "line 6: 'start': expected a moment such as 2022"),
         (head + "families: [m]\nseries: 1\nstart: 2022-02-30T00:00:00Z\n", "line 6: 'start': expected a moment"),
         (head + "families: [m]\nseries: 1\nper_day: maybe\n", "'per_day': expected true or false, found 'maybe'"),
-        (head + "families: [m]\nseries: 1\nexpect: {labels: 3}\n", "'expect.labels': expected a list [lowest, highest]"),
+        (
+            head + "families: [m]\nseries: 1\nexpect: {labels: 3}\n",
+            "'expect.labels': expected a list [lowest, highest]"
+        ),
         (head + "families: [m]\nseries: 1\nexpect: {labels: [3, 2]}\n", "'expect.labels': expected a list"),
         (head + "families: [m]\nseries: 1\nexpect: {value_bytes: {q: [1, 2]}}\n", "unknown key 'expect.value_bytes.q'"),
         (head + "families: [m]\nseries: 1\nsizes: {x: {}}\n", "line 6: unknown key 'sizes.x'; valid keys: sizes.s"),
@@ -184,6 +190,26 @@ import Testing
             laughs += "a\(level): &a\(level) [\(refs)]\n"
         }
         #expect(problem { _ = try Profile.parse(laughs, path: "f") }.contains("more than 100000 values"))
+    }
+
+    @Test func oversizedTextsAreRefused() {
+        let long = String(repeating: "x", count: 70_000)
+        func failure(_ families: String) -> String {
+            problem {
+                _ = try SeriesPlan(Profile.parse(ProfileTests.head + "series: 1\nfamilies: \(families)\n", path: "f"))
+            }
+        }
+        #expect(failure("[{name: m, labels: {a: \(long)}}]").contains("values of at most 65535"))
+        #expect(failure("[{name: m, labels: {a: [\(long)]}}]").contains("the own label 'a': expected a text"))
+        #expect(failure("[{name: m, labels: {a: {value: '\(long){n}', count: 2}}}]").contains("at most 65535"))
+        #expect(failure("[{name: m, labels: {\(long.prefix(300)): 2}}]").contains("a key of at most 256 bytes"))
+        #expect(failure("[\(long)]").contains("expected a metric name"))
+        #expect(failure("[{name: m, labels: {a: \(long.prefix(65_535))}}]").contains("at most 65500 bytes"))
+        #expect(failure("[{name: m, labels: {a: 1000, b: 1000, c: 2}}]").contains("more than 1000000 series"))
+        let churn = ["series=100000000", "churn.rate=1", "rounds=60", "churn.every=30s"]
+        #expect(
+            problem { _ = try RowStream(SeriesPlan(Catalogue.load("k8s-pods", churn))) }.contains(
+                "more than 2^32 series"))
     }
 
     @Test func mutatedFilesNeverTrap() throws {
@@ -248,7 +274,9 @@ import Testing
         #expect(try render("{target.uuid}") != render("{target.uuid}", life: 3))
         #expect(try render("{target.uuid#b}") != render("{target.uuid}"))
         #expect(["red", "blue"].contains(try render("{slot.pick:red|blue}")))
-        for bad in ["{n}", "{slot}", "{slot.num:0}", "{target.part:3}", "{slot.of}", "{slot.hex:5000}", "{slot.pick:|}"] {
+        for bad in [
+            "{n}", "{slot}", "{slot.num:0}", "{target.part:3}", "{slot.of}", "{slot.hex:5000}", "{slot.pick:|}",
+        ] {
             #expect(throws: TemplateError.self) { try render(bad) }
         }
     }

@@ -91,7 +91,7 @@ struct IngestPhase {
         do throws(StorageError) {
             switch subject.kind {
             case .series:
-                for row in start..<end { try ingest.register(input[row], number: row, to: table, hint: hint) }
+                try ingest.register({ input[$0] }, numbers: start..<end, to: table, hint: hint)
             case .items:
                 try table.add(hint: hint) { (writer: inout ItemWriter) throws(StorageError) in
                     for row in start..<end { try writer.add(input[row]) }

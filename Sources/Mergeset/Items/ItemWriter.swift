@@ -25,7 +25,7 @@ public struct ItemWriter: ~Copyable {
     /// ends at `countMax`, plus ``RawBuffer/slack`` bytes that copies may run into.
     public mutating func reserve(_ countMax: Int) throws(StorageError) -> UnsafeMutableRawPointer {
         guard countMax <= Limits.itemBytesMax else { throw refuse(countMax) }
-        guard builder.pointee.arena.buffer.count + countMax <= RunBuilder.arenaBytesMax else {
+        guard builder.pointee.arena.count + countMax <= RunBuilder.arenaBytesMax else {
             throw StorageError(.limitExceeded, "the batch has more than \(RunBuilder.arenaBytesMax) bytes of items")
         }
         return builder.pointee.reserve(countMax)

@@ -9,42 +9,14 @@
 import StorageBytes
 import StorageRuntime
 
-/// The memory of a run's items. One owner while the run is open, immutable afterwards.
-final class Arena: @unchecked Sendable {
-    var buffer: RawBuffer
-    private let pool: ArenaPool?
-
-    init(capacity: Int, pool: ArenaPool? = nil) {
-        buffer = RawBuffer(capacity: capacity)
-        self.pool = pool
-    }
-
-    fileprivate init(_ buffer: consuming RawBuffer, _ pool: ArenaPool) {
-        self.buffer = buffer
-        self.pool = pool
-    }
-
-    deinit {
-        guard let pool else { return }
-        // The pool wraps the memory in a new arena: an object cannot be brought back to life in its deinit.
-        var taken = RawBuffer()
-        swap(&taken, &buffer)
-        taken.removeAll()
-        pool.put(taken)
-    }
-}
-
-/// Arenas whose run has died, kept for the next runs: their pages are mapped already. Any thread.
+/// Buffers whose run has died, kept for the next runs: their pages are mapped already. Any thread.
 final class ArenaPool: Sendable {
-    private let lock = Lock()
     private let capacity: Int
     private let countMax: Int
-    private struct Shelf: ~Copyable {
-        var buffer: RawBuffer
-    }
     private final class Box: @unchecked Sendable {
-        var shelf: Shelf?
-        init(_ shelf: consuming Shelf) { self.shelf = consume shelf }
+        private var buffer: RawBuffer?
+        init(_ buffer: consuming RawBuffer) { self.buffer = consume buffer }
+        func take() -> RawBuffer? { buffer.take() }
     }
     private let boxes = Protected<[Box]>([])
 
@@ -53,35 +25,39 @@ final class ArenaPool: Sendable {
         self.countMax = countMax
     }
 
-    /// An empty arena of the pool's size.
-    func take() -> Arena {
-        let box = boxes.withLock { $0.popLast() }
-        if let box, let shelf = box.shelf.take() { return Arena(shelf.buffer, self) }
-        return Arena(capacity: capacity, pool: self)
+    /// An empty buffer of the pool's size.
+    func take() -> RawBuffer {
+        if let box = boxes.withLock({ $0.popLast() }), let buffer = box.take() { return buffer }
+        return RawBuffer(capacity: capacity)
     }
 
-    fileprivate func put(_ buffer: consuming RawBuffer) {
+    /// Takes a buffer back. One that has grown far beyond the pool's size is given up.
+    func put(_ buffer: consuming RawBuffer) {
         guard buffer.capacity >= capacity, buffer.capacity <= capacity * 2 else { return }
-        let box = Box(Shelf(buffer: buffer))
+        buffer.removeAll()
+        let box = Box(buffer)
         boxes.withLock { if $0.count < countMax { $0.append(box) } }
     }
-
-    /// Bytes of the arenas that wait for their next run.
-    var idleBytes: Int { boxes.withLock { $0.count } * capacity }
 }
 
 /// Sorted items in memory.
 final class MemoryRun: @unchecked Sendable {
-    let arena: Arena
+    private var arena: RawBuffer
+    private let pool: ArenaPool?
     private let refs: RefList
     /// Items and bytes in normalised form (docs/format/bench-harness.md, 2.1).
     let normalisedItems: UInt64, normalisedBytes: UInt64
     /// Bytes of the items.
     let itemBytes: UInt64
 
-    init(arena: Arena, refs: consuming RefList, normalisedItems: UInt64, normalisedBytes: UInt64) {
+    /// A run of sorted references into `arena`, which goes to `pool` in the end.
+    init(
+        arena: consuming RawBuffer, refs: consuming RefList, normalisedItems: UInt64, normalisedBytes: UInt64,
+        pool: ArenaPool?
+    ) {
         precondition(refs.count > 0, "a run without items")
         self.arena = arena
+        self.pool = pool
         var bytes: UInt64 = 0
         for index in 0..<refs.count { bytes &+= UInt64(refs[index].length) }
         itemBytes = bytes
@@ -90,9 +66,16 @@ final class MemoryRun: @unchecked Sendable {
         self.normalisedBytes = normalisedBytes
     }
 
+    deinit {
+        guard let pool else { return }
+        var taken = RawBuffer()
+        swap(&taken, &arena)
+        pool.put(taken)
+    }
+
     var count: Int { refs.count }
 
-    var base: UnsafeRawPointer { UnsafeRawPointer(arena.buffer.base) }
+    var base: UnsafeRawPointer { UnsafeRawPointer(arena.base) }
 
     var sortedRefs: UnsafePointer<ItemRef> { UnsafePointer(refs.base) }
 
@@ -103,7 +86,7 @@ final class MemoryRun: @unchecked Sendable {
     }
 
     /// Bytes of memory.
-    var memoryBytes: Int { arena.buffer.capacity + refs.capacity * MemoryLayout<ItemRef>.stride }
+    var memoryBytes: Int { arena.capacity + refs.capacity * MemoryLayout<ItemRef>.stride }
 
     /// Position of the first item that is not smaller than `key`. O(log items) comparisons.
     func lowerBound(_ key: UnsafeRawBufferPointer) -> Int {

@@ -30,7 +30,7 @@ struct RunBuilder: ~Copyable {
     static let arenaBytesMax = 1 << 30
     static let laneCount = 8
 
-    private(set) var arena: Arena
+    private(set) var arena: RawBuffer
     private let lanes: UnsafeMutablePointer<Lane>
     private let gatherers: UnsafeMutablePointer<TagGatherer>
     private var gathererCount = 0
@@ -46,7 +46,7 @@ struct RunBuilder: ~Copyable {
     private var batchNormalisedItems: UInt64 = 0
     private var batchNormalisedBytes: UInt64 = 0
 
-    init(arena: Arena) {
+    init(arena: consuming RawBuffer) {
         self.arena = arena
         lanes = .allocate(capacity: RunBuilder.laneCount)
         for index in 0..<RunBuilder.laneCount { (lanes + index).initialize(to: Lane()) }
@@ -64,7 +64,7 @@ struct RunBuilder: ~Copyable {
 
     /// Bytes of the items and of what the gathered rows will take, roughly.
     var usedBytes: Int {
-        var bytes = arena.buffer.count
+        var bytes = arena.count
         for index in 0..<gathererCount { bytes += gatherers[index].usedBytes }
         return bytes
     }
@@ -72,7 +72,7 @@ struct RunBuilder: ~Copyable {
     // MARK: batches
 
     mutating func beginBatch() {
-        batchArenaCount = arena.buffer.count
+        batchArenaCount = arena.count
         batchPlainItems = plainItems
         batchNormalisedItems = normalisedItems
         batchNormalisedBytes = normalisedBytes
@@ -85,7 +85,7 @@ struct RunBuilder: ~Copyable {
 
     /// Forgets everything since ``beginBatch()``.
     mutating func rollBack() {
-        arena.buffer.truncate(to: batchArenaCount)
+        arena.truncate(to: batchArenaCount)
         plainItems = batchPlainItems
         normalisedItems = batchNormalisedItems
         normalisedBytes = batchNormalisedBytes
@@ -101,27 +101,27 @@ struct RunBuilder: ~Copyable {
     /// Room for an item of up to `countMax` bytes at the end of the arena; ``commit(_:)`` makes it an item.
     @inline(__always)
     mutating func reserve(_ countMax: Int) -> UnsafeMutableRawPointer {
-        arena.buffer.reserve(countMax)
-        return arena.buffer.end
+        arena.reserve(countMax)
+        return arena.end
     }
 
     /// Makes the first `count` bytes behind the arena's end an item. They were written at the place that
     /// ``reserve(_:)`` gave.
     @inline(__always)
     mutating func commit(_ count: Int) {
-        let offset = arena.buffer.count
-        let first = count == 0 ? 0 : Int(arena.buffer.end.load(as: UInt8.self))
+        let offset = arena.count
+        let first = count == 0 ? 0 : Int(arena.end.load(as: UInt8.self))
         let lane = lanes + Swift.min(first, RunBuilder.laneCount - 1)
         if lane.pointee.isSorted, lane.pointee.refs.count > 0 {
             let last = lane.pointee.refs[lane.pointee.refs.count &- 1]
-            let base = UnsafeRawPointer(arena.buffer.base)
+            let base = UnsafeRawPointer(arena.base)
             if Bytes.compare(base + Int(last.offset), Int(last.length), base + offset, count) > 0 {
                 lane.pointee.isSorted = false
             }
         }
         lane.pointee.refs.append(
             ItemRef(key: 0, offset: UInt32(truncatingIfNeeded: offset), length: UInt32(truncatingIfNeeded: count)))
-        arena.buffer.commit(count)
+        arena.commit(count)
         plainItems &+= 1
         normalisedItems &+= 1
         normalisedBytes &+= UInt64(count)
@@ -205,10 +205,12 @@ struct RunBuilder: ~Copyable {
 
     /// Turns what was collected into a sorted run and empties the builder.
     ///
-    /// - Parameter fresh: The arena to go on with.
+    /// - Parameters:
+    ///   - fresh: The arena to go on with.
+    ///   - pool: Where the arena goes when the run has died.
     /// - Returns: nil when there is nothing.
     /// - Complexity: the sort of the lanes out of order and of the distinct tags.
-    mutating func seal(fresh: Arena) -> MemoryRun? {
+    mutating func seal(fresh: consuming RawBuffer, pool: ArenaPool?) -> MemoryRun? {
         guard !isEmpty else { return nil }
         var tagRows = [RefListBox](repeating: RefListBox(), count: 2)
         for index in 0..<gathererCount where !gatherers[index].isEmpty {
@@ -225,7 +227,7 @@ struct RunBuilder: ~Copyable {
         for index in 0..<RunBuilder.laneCount { total += lanes[index].refs.count }
         total += tagRows[0].list.count + tagRows[1].list.count
         var refs = RefList(capacity: max(total, 1))
-        let base = UnsafeRawPointer(arena.buffer.base)
+        let base = UnsafeRawPointer(arena.base)
         for index in 0..<RunBuilder.laneCount {
             if !lanes[index].isSorted {
                 let scratch = UnsafeMutableBufferPointer<ItemRef>.allocate(capacity: lanes[index].refs.count)
@@ -242,9 +244,13 @@ struct RunBuilder: ~Copyable {
             lanes[index].isSorted = true
         }
         for index in 0..<gathererCount { gatherers[index].removeAll() }
-        let run = refs.count == 0 ? nil : MemoryRun(
-            arena: arena, refs: refs, normalisedItems: normalisedItems, normalisedBytes: normalisedBytes)
-        arena = fresh
+        var sealed = fresh
+        swap(&sealed, &arena)
+        let run =
+            refs.count == 0
+            ? nil
+            : MemoryRun(
+                arena: sealed, refs: refs, normalisedItems: normalisedItems, normalisedBytes: normalisedBytes, pool: pool)
         plainItems = 0
         normalisedItems = 0
         normalisedBytes = 0
@@ -256,10 +262,10 @@ struct RunBuilder: ~Copyable {
         _ index: Int, _ date: UInt64?, _ order: borrowing TagOrder, _ before: RefListBox
     ) -> RefListBox {
         let rows = RefListBox()
-        gatherers[index].writeRows(date: date, order: order, arena: &arena.buffer, refs: &rows.list)
+        gatherers[index].writeRows(date: date, order: order, arena: &arena, refs: &rows.list)
         guard before.list.count > 0 else { return rows }
         let merged = RefListBox()
-        RunBuilder.merge(before.list, rows.list, arena.buffer.base, into: &merged.list)
+        RunBuilder.merge(before.list, rows.list, arena.base, into: &merged.list)
         return merged
     }
 

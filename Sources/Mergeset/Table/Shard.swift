@@ -8,7 +8,7 @@ import StorageRuntime
 final class RunBuilderBox: @unchecked Sendable {
     let pointer: UnsafeMutablePointer<RunBuilder>
 
-    init(_ arena: Arena) {
+    init(_ arena: consuming RawBuffer) {
         pointer = .allocate(capacity: 1)
         pointer.initialize(to: RunBuilder(arena: arena))
     }

@@ -176,8 +176,8 @@ extension Table {
 
 /// Levels of compression for parts of a size (docs/format/mergeset-table.md, 4.4; free to choose).
 enum CompressionLevel {
-    /// Parts of flushes are merged soon: the fastest level that still finds long repetitions.
-    static let ofFlush = 1
+    /// Parts of flushes are merged soon: half the CPU of level 1 for half as many bytes again.
+    static let ofFlush = -1
 
     /// The level of a merged part, by the number of its source items.
     static func ofMerge(items: UInt64) -> Int {

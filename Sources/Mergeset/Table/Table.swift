@@ -233,7 +233,7 @@ public final class Table: @unchecked Sendable {
     /// Sorts a builder's run, publishes it, and keeps the builder's memory. Returns the bytes of all runs in memory.
     @discardableResult
     func seal(_ box: RunBuilderBox, _ ticket: Int) -> Int {
-        let run = box.pointer.pointee.seal(fresh: builders.arenas.take())
+        let run = box.pointer.pointee.seal(fresh: builders.arenas.take(), pool: builders.arenas)
         builders.put(box)
         if let run {
             counters.runsSealed.add()
