@@ -183,7 +183,7 @@ public enum FigureCatalogue {
                 "seeks that found their item / seeks; must be 1"),
             .init(
                 "scan_ns_per_item", "ns", .lower, .timed,
-                "wall time of one pass over all items / items delivered; the consumer hashes the first 8 bytes"),
+                "wall time of the second pass over all items / items delivered; the consumer hashes the first 8 bytes"),
             .init("scan_items_per_second", "1/s", .higher, .timed, "items delivered / wall time of that pass"),
         ])
 

@@ -173,8 +173,8 @@ public enum Report {
 
     private static func memory(_ figures: FigureReader) -> [String] {
         [
-            figures.text("peak_memory_bytes") { "peak " + TextFormat.bytes($0) + " without the generator's" },
-            figures.text("generator_mapped_bytes") { TextFormat.bytes($0) },
+            figures.text("peak_memory_bytes") { "peak " + TextFormat.bytes($0) },
+            figures.text("generator_mapped_bytes") { "generator (left out) " + TextFormat.bytes($0) },
             figures.text("heap_allocated_bytes") { "allocated " + TextFormat.bytes($0) },
             figures.text("heap_resident_bytes") { "resident " + TextFormat.bytes($0) },
             figures.text("heap_metadata_bytes") { "metadata " + TextFormat.bytes($0) },
