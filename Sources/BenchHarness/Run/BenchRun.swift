@@ -244,10 +244,9 @@ public struct BenchRun {
     private func measureYardsticks(items: Int, _ figures: inout FigureSet) throws(HarnessError) {
         var sample = ItemSample()
         var ingest = IndexIngest(date: subject.date)
-        let limit = 100_000
         do throws(StorageError) {
             var row = 0
-            while row < subject.input.count, sample.refs.count < limit {
+            while row < subject.input.count, sample.refs.count < options.yardstickItems {
                 switch subject.kind {
                 case .items: sample.append(subject.input[row])
                 case .series:
@@ -257,7 +256,7 @@ public struct BenchRun {
             }
         } catch { throw HarnessError(error, while: "making the items of the yardsticks") }
         let level = options.table.compressionLevel ?? Yardsticks.compressionLevel(items: items)
-        let sticks = try Yardsticks.measure(sample, level: level)
+        let sticks = try Yardsticks.measure(sample, level: level, memoryBytes: options.yardstickBytes)
         figures.set("memcpy_bytes_per_second", sticks.memcpyBytesPerSecond)
         figures.set("random_read_ns", sticks.randomReadNanoseconds)
         figures.set("zstd_level", Double(level))
