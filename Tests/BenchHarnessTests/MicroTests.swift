@@ -35,7 +35,7 @@ extension ProcessWideTests {
         @Test func anUnknownNameIsAnsweredWithTheNames() {
             let error = #expect(throws: HarnessError.self) { try MicroBenchmark.named("sorting") }
             #expect(error?.status == .usage)
-            #expect(error?.message.contains("codec, memcpy, scan, seek, sort, zstd") == true)
+            #expect(error?.message.contains("codec, memcpy, merge, scan, seek, sort, zstd") == true)
         }
 
         private final class Fake: MicroCase {

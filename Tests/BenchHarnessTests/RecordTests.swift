@@ -102,7 +102,7 @@ private let expectedReport = """
     stream      1.00 M new series, 13.0 labels, raw name 500 B,
                 54.0 items of 4.91 kB each
     rate        190 k series/s, 10.3 M items/s, 95.2 MB/s of input,
-                slowest interval 7.90 M items/s, 170 k series/s with the debt
+                slowest interval 146 k series/s, 170 k series/s with the debt
     cpu         7.46 us/new series, 0.138 us/item, ingest threads 4.20 us/series,
                 system 0.31 s, generator (left out) 0.210 us
     debt        ingest 5.25 s, then 0.62 s of flush and merges, no stalls,

@@ -70,6 +70,8 @@ public struct MicroBenchmark: Sendable {
             make: CodecCase.cases),
         MicroBenchmark(name: "memcpy", summary: "copy 64 MiB, the memory's own speed", make: MemcpyCase.cases),
         MicroBenchmark(
+            name: "merge", summary: "merge four parts of 100 k index-shaped items into one", make: MergeCase.cases),
+        MicroBenchmark(
             name: "scan", summary: "pass over 1 M items of a warm table (B11)", make: ScanCase.cases),
         MicroBenchmark(
             name: "seek", summary: "exact seeks in 1 M items of a warm table, random keys (B10)", make: SeekCase.cases),

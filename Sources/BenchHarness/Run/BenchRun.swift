@@ -160,6 +160,7 @@ public struct BenchRun {
         measured.figures.set("file_write_calls", files.counters.writeCalls &- filesBefore.writeCalls)
         measured.figures.set("file_sync_calls", files.counters.syncCalls &- filesBefore.syncCalls)
         RunFigures.setTable(metrics, &measured.figures)
+        if subject.kind == .series { RunFigures.setNamespaces(metrics, &measured.figures) }
         measured.figures.set("index_bytes_per_series", Double(metrics.sizeBytes) / perRow)
         measured.observed.itemsPerSeries = items / rows
         measured.observed.itemBytesPerSeries = Double(metrics.normalisedBytesAdded) / rows
@@ -184,7 +185,7 @@ public struct BenchRun {
                 measured.fail("\(seek.seeks - seek.found) of \(seek.seeks) seeks did not find their item")
             }
         }
-        let scan = ScanPhase(table: table, progress: progress)
+        let scan = ScanPhase(kind: subject.kind, table: table, progress: progress)
         // The digest's pass goes first and warms the caches for the measured one.
         let contents = try scan.digest(expectedItems: Int(left.items))
         let pass = try scan.measure(expectedItems: Int(left.items))
@@ -235,7 +236,8 @@ public struct BenchRun {
         try Interrupt.check()
         let merged = table.metrics
         measured.figures.set("forced_merge_size_ratio", Double(left.sizeBytes) / Double(merged.sizeBytes))
-        let contents = try ScanPhase(table: table, progress: progress).digest(expectedItems: Int(merged.items))
+        let contents = try ScanPhase(kind: subject.kind, table: table, progress: progress).digest(
+            expectedItems: Int(merged.items))
         if HexText.digits(contents.digest) != measured.observed.storeDigest {
             measured.fail("the forced merge has changed the contents of the table")
         }
@@ -304,10 +306,10 @@ public struct BenchRun {
     private func setIntervalFigures(_ intervals: [IntervalRecord], _ figures: inout FigureSet) {
         if let peak = intervals.map(\.heapAllocatedBytes).max() { figures.set("heap_allocated_peak_bytes", peak) }
         // The last interval of the ingest ends somewhere in the middle of the next one's time.
-        let rates = Statistics(intervals.filter { $0.phase == "ingest" }.dropLast().map(\.itemsPerSecond))
+        let rates = Statistics(intervals.filter { $0.phase == "ingest" }.dropLast().map(\.perSecond))
         guard rates.count > 0 else { return }
-        figures.set("interval_items_per_second_min", rates.min)
-        figures.set("interval_items_per_second_p5", rates.percentile(0.05))
+        figures.set("interval_rows_per_second_min", rates.min)
+        figures.set("interval_rows_per_second_p5", rates.percentile(0.05))
     }
 
     private func outcome(
