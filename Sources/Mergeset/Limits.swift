@@ -14,6 +14,10 @@ public enum Limits {
     public static let lensDataBytesMax = 1_048_576
     /// An index block, as stored: more is corruption.
     public static let indexBlockStoredBytesMax = 131_072
+    /// An index block, decompressed: below 64 KiB plus one header, which has at most twice 64 KiB and some bytes (4.2).
+    static let indexBlockDecodedBytesMax = 256 << 10
+    /// Headers in an index block: 29 bytes and two empty strings each.
+    static let indexBlockHeadersMax = indexBlockDecodedBytesMax / 31
     /// Items in a block that we write: as many as plain lengths data can hold.
     static let blockItemsMax = lensDataBytesMax / 8
     /// A block whose items, without the common prefix, have fewer bytes is stored plain.
@@ -36,6 +40,9 @@ public enum Limits {
 enum MergePolicy {
     /// Parts of a regular merge.
     static let partsMax = 15
+    /// Regular merges begin when the table has more parts than this: a search looks at every part, and below this number
+    /// merging earlier only means writing everything once more. Final merges of an idle table know no such limit.
+    static let partsKept = 15
     /// Smallest number of parts of a final merge.
     static let finalPartsMin = 2
     /// The output of a merge is at least this many times its biggest source.

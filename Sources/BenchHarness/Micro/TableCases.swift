@@ -66,14 +66,20 @@ final class SeekCase: MicroCase {
     let operations: Int
     let budget: String? = "B10, ns/seek: reference 1,600-2,800, at least 600, aim 300"
     private let shared: MicroTable
-    private let order: [Int]
+    /// The keys in the order in which they are asked for: reading them is not what is measured.
+    private var keys: RawBuffer
+    private var ends: [Int] = []
     private var found: UInt64 = 0
 
     private init(_ shared: MicroTable, _ label: String, seeks: Int, seed: UInt64) {
         self.shared = shared
         operations = seeks
         var random = SplitMix64(seed: Seeds.derive(seed, "micro-seek"))
-        order = (0..<seeks).map { _ in random.below(shared.corpus.count) }
+        keys = RawBuffer(capacity: seeks * 80)
+        for _ in 0..<seeks {
+            keys.append(shared.corpus.item(random.below(shared.corpus.count)))
+            ends.append(keys.count)
+        }
         name = "exact, \(label), " + TextFormat.many(Double(shared.table.metrics.parts), "part")
     }
 
@@ -92,7 +98,12 @@ final class SeekCase: MicroCase {
         found = 0
         do throws(StorageError) {
             var cursor = shared.table.cursor()
-            for index in order where try cursor.firstWithPrefix(shared.corpus.item(index)) { found &+= 1 }
+            var start = 0
+            for end in ends {
+                let key = UnsafeRawBufferPointer(start: keys.base + start, count: end &- start)
+                if try cursor.firstWithPrefix(key) { found &+= 1 }
+                start = end
+            }
         } catch { throw HarnessError(error, while: "seeking") }
         guard found == operations else {
             throw HarnessError(.checkFailed, "\(operations - Int(found)) of \(operations) seeks found nothing")

@@ -12,16 +12,16 @@ final class DataBlock: @unchecked Sendable {
 
     /// A block of decoded items, at least one.
     init(_ items: consuming DecodedItems) {
-        keys = SearchKeys(count: items.count) { items[$0] }
+        let offsets = items.offsets
+        keys = SearchKeys(count: items.count, base: items.data.base) { Int(offsets[$0]) }
         memoryBytes = items.memoryBytes + keys.memoryBytes + 128
         self.items = items
     }
 
-    /// Asks for the memory a search reads first.
-    @inline(__always)
-    func prefetch() { keys.prefetch() }
+    /// What a search in the block reads first.
+    var firstAddress: UInt { keys.firstAddress }
 
     /// Position of the first item that is not smaller than `target`, in `0...count`.
     @inline(__always)
-    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) { items[$0] } }
+    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) }
 }

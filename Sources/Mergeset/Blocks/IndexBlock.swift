@@ -10,6 +10,8 @@ final class IndexBlock: @unchecked Sendable {
     private let entries: UnsafeMutablePointer<Entry>
     /// Headers in the block.
     let count: Int
+    /// The first items once more, one behind the other.
+    private let firstItems: RawBuffer
     private let keys: SearchKeys
     let memoryBytes: Int
 
@@ -34,13 +36,20 @@ final class IndexBlock: @unchecked Sendable {
             parsed.deallocate()
             throw error
         }
-        let base = UnsafeRawPointer(payload.base)
-        keys = SearchKeys(count: count) { index in
-            UnsafeRawBufferPointer(start: base + parsed[index].firstItemOffset, count: parsed[index].firstItemCount)
+        var strings = RawBuffer(capacity: payload.count)
+        var ends = [0]
+        for index in 0..<count {
+            strings.append(
+                UnsafeRawBufferPointer(
+                    start: payload.base + parsed[index].firstItemOffset, count: parsed[index].firstItemCount))
+            ends.append(strings.count)
         }
+        keys = SearchKeys(count: count, base: strings.base) { ends[$0] }
+        firstItems = strings
         entries = parsed
         self.count = count
-        memoryBytes = payload.capacity + count * MemoryLayout<Entry>.stride + keys.memoryBytes + 128
+        memoryBytes =
+            payload.capacity + firstItems.capacity + count * MemoryLayout<Entry>.stride + keys.memoryBytes + 128
         self.payload = payload
     }
 
@@ -68,6 +77,9 @@ final class IndexBlock: @unchecked Sendable {
         bytes.baseAddress.map { $0 - base } ?? 0
     }
 
+    /// What a search in the block reads first.
+    var firstAddress: UInt { keys.firstAddress }
+
     /// Header `index`, in `0..<count`.
     func header(_ index: Int) -> BlockHeader { entries[index].header }
 
@@ -84,5 +96,5 @@ final class IndexBlock: @unchecked Sendable {
     }
 
     /// Position of the first block whose first item is not smaller than `target`, in `0...count`.
-    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) { firstItem($0) } }
+    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) }
 }

@@ -49,15 +49,18 @@ final class MemoryRun: @unchecked Sendable {
     let normalisedItems: UInt64, normalisedBytes: UInt64
     /// Bytes of the items.
     let itemBytes: UInt64
+    /// When its first item was added, on the monotonic clock.
+    let openedAt: UInt64
 
     /// A run of sorted references into `arena`, which goes to `pool` in the end.
     init(
         arena: consuming RawBuffer, refs: consuming RefList, normalisedItems: UInt64, normalisedBytes: UInt64,
-        pool: ArenaPool?
+        openedAt: UInt64 = 0, pool: ArenaPool?
     ) {
         precondition(refs.count > 0, "a run without items")
         self.arena = arena
         self.pool = pool
+        self.openedAt = openedAt
         var bytes: UInt64 = 0
         for index in 0..<refs.count { bytes &+= UInt64(refs[index].length) }
         itemBytes = bytes

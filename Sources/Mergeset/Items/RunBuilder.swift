@@ -41,6 +41,9 @@ struct RunBuilder: ~Copyable {
     private(set) var normalisedItems: UInt64 = 0
     private(set) var normalisedBytes: UInt64 = 0
 
+    /// When the first batch of the run was added, on the monotonic clock; set by the owner.
+    var openedAt: UInt64 = 0
+
     private var batchArenaCount = 0
     private var batchPlainItems: UInt64 = 0
     private var batchNormalisedItems: UInt64 = 0
@@ -62,10 +65,10 @@ struct RunBuilder: ~Copyable {
 
     var isEmpty: Bool { normalisedItems == 0 }
 
-    /// Bytes of the items and of what the gathered rows will take, roughly.
+    /// Bytes of the items, and of what the gathered rows will take when the run is sealed.
     var usedBytes: Int {
         var bytes = arena.count
-        for index in 0..<gathererCount { bytes += gatherers[index].usedBytes }
+        for index in 0..<gathererCount { bytes += gatherers[index].rowBytesInAll }
         return bytes
     }
 
@@ -250,7 +253,9 @@ struct RunBuilder: ~Copyable {
             refs.count == 0
             ? nil
             : MemoryRun(
-                arena: sealed, refs: refs, normalisedItems: normalisedItems, normalisedBytes: normalisedBytes, pool: pool)
+                arena: sealed, refs: refs, normalisedItems: normalisedItems, normalisedBytes: normalisedBytes,
+                openedAt: openedAt,
+                pool: pool)
         plainItems = 0
         normalisedItems = 0
         normalisedBytes = 0

@@ -152,8 +152,10 @@ struct MergeSource: ~Copyable {
     mutating func passOn(to writer: inout PartWriter) throws(StorageError) {
         let (_, last) = stream.unsafelyUnwrapped.pointee.upperBound()
         try writer.appendStored(
-            stream.unsafelyUnwrapped.pointee.header, commonPrefix: stream.unsafelyUnwrapped.pointee.commonPrefix, firstItem: stream.unsafelyUnwrapped.pointee.firstItem,
-            items: stream.unsafelyUnwrapped.pointee.itemsData, lens: stream.unsafelyUnwrapped.pointee.lensData, last: last)
+            stream.unsafelyUnwrapped.pointee.header, commonPrefix: stream.unsafelyUnwrapped.pointee.commonPrefix,
+            firstItem: stream.unsafelyUnwrapped.pointee.firstItem,
+            items: stream.unsafelyUnwrapped.pointee.itemsData, lens: stream.unsafelyUnwrapped.pointee.lensData,
+            last: last)
         try nextBlock(after: nil)
     }
 

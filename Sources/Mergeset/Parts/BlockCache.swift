@@ -40,6 +40,8 @@ final class CacheBudget: Sendable {
 /// What a cache can keep.
 protocol CachedBlock: AnyObject, Sendable {
     var memoryBytes: Int { get }
+    /// What a search in the block reads first.
+    var firstAddress: UInt { get }
 }
 
 extension DataBlock: CachedBlock {}
@@ -53,6 +55,9 @@ final class BlockCache<Block: CachedBlock>: @unchecked Sendable {
 
     private let budget: CacheBudget
     private let slots: UnsafeMutablePointer<Atomic<UInt>>
+    /// What a search will read first in each block: asked for before the block itself is touched, so that the two cache
+    /// misses overlap. Only ever prefetched, so it may be stale.
+    private let hints: UnsafeMutablePointer<Atomic<UInt>>
     private let count: Int
     private let hand = Atomic<Int>(0)
 
@@ -61,13 +66,19 @@ final class BlockCache<Block: CachedBlock>: @unchecked Sendable {
         self.count = count
         self.budget = budget
         slots = .allocate(capacity: max(count, 1))
-        for index in 0..<count { (slots + index).initialize(to: Atomic(0)) }
+        hints = .allocate(capacity: max(count, 1))
+        for index in 0..<count {
+            (slots + index).initialize(to: Atomic(0))
+            (hints + index).initialize(to: Atomic(0))
+        }
     }
 
     deinit {
         for index in 0..<count { _ = remove(index) }
         slots.deinitialize(count: count)
         slots.deallocate()
+        hints.deinitialize(count: count)
+        hints.deallocate()
     }
 
     /// The block with this number, if it is kept.
@@ -75,6 +86,7 @@ final class BlockCache<Block: CachedBlock>: @unchecked Sendable {
     func get(_ index: Int) -> Block? {
         assert(index >= 0 && index < count)
         guard slots[index].load(ordering: .relaxed) & Self.pointerMask != 0 else { return nil }
+        SearchKeys.prefetch(hints[index].load(ordering: .relaxed))
         let word = lock(index)
         guard word & Self.pointerMask != 0 else {
             slots[index].store(word, ordering: .releasing)
@@ -103,6 +115,7 @@ final class BlockCache<Block: CachedBlock>: @unchecked Sendable {
             return
         }
         budget.entries.wrappingAdd(1, ordering: .relaxed)
+        hints[index].store(block.firstAddress, ordering: .relaxed)
         let pointer = UInt(bitPattern: Unmanaged.passRetained(block).toOpaque())
         slots[index].store(pointer | Self.usedBit, ordering: .releasing)
     }

@@ -82,6 +82,12 @@ final class FilePart: @unchecked Sendable {
         index = try files.open(Paths.join(path, PartFile.index.rawValue))
         items = try files.open(Paths.join(path, PartFile.items.rawValue))
         lens = try files.open(Paths.join(path, PartFile.lens.rawValue))
+        guard decoded.storedBytes <= index.sizeBytes else {
+            throw StorageError(
+                .corrupted,
+                "the metaindex announces \(decoded.storedBytes) bytes of index blocks, the file has \(index.sizeBytes)",
+                path: index.path)
+        }
         sizeBytes = UInt64(stored.count + index.sizeBytes + items.sizeBytes + lens.sizeBytes)
         firstItem = FilePart.copy(metadata.firstItem)
         lastItem = FilePart.copy(metadata.lastItem)
@@ -123,12 +129,12 @@ final class FilePart: @unchecked Sendable {
         let block: IndexBlock
         do throws(DecodeError) {
             var payload = RawBuffer()
-            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: Limits.decodedBytesMax)
+            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: Limits.indexBlockDecodedBytesMax)
             block = try IndexBlock(payload, count: place.headersCount)
         } catch {
             throw StorageError(
                 .corrupted, "index block \(row) does not decode: \(error)", path: index.path,
-                offset: Int(place.offset))
+                offset: Int(clamping: place.offset))
         }
         indexBlocks.put(row, block, mayEvict: true)
         return block
@@ -175,7 +181,8 @@ final class FilePart: @unchecked Sendable {
     }
 
     /// Reads a piece of a file whose place came from the part itself.
-    private static func read(_ file: any ReadableFile, _ offset: UInt64, _ size: Int) throws(StorageError) -> RawBuffer {
+    private static func read(_ file: any ReadableFile, _ offset: UInt64, _ size: Int) throws(StorageError) -> RawBuffer
+    {
         var buffer = RawBuffer(capacity: size)
         guard size > 0 else { return buffer }
         guard offset <= UInt64(file.sizeBytes), size <= file.sizeBytes - Int(offset) else {

@@ -20,36 +20,48 @@ final class Metaindex: @unchecked Sendable {
 
     private let payload: RawBuffer
     private let rows: [Row]
+    /// The first items once more, one behind the other.
+    private let firstItems: RawBuffer
     private let keys: SearchKeys
     /// Block headers of all rows.
     let headersCount: Int
+    /// Bytes of all index blocks in `index.bin`.
+    let storedBytes: Int
 
     /// Parses a decompressed metaindex.
     init(_ payload: consuming RawBuffer) throws(DecodeError) {
-        let (parsed, total) = try Metaindex.parse(payload.bytes)
+        let (parsed, total, stored) = try Metaindex.parse(payload.bytes)
         rows = parsed
         headersCount = total
-        let base = UnsafeRawPointer(payload.base)
-        keys = SearchKeys(count: parsed.count) { index in
-            UnsafeRawBufferPointer(start: base + parsed[index].firstItemOffset, count: parsed[index].firstItemCount)
+        storedBytes = stored
+        var strings = RawBuffer(capacity: payload.count)
+        var ends = [0]
+        for row in parsed {
+            strings.append(
+                UnsafeRawBufferPointer(start: payload.base + row.firstItemOffset, count: row.firstItemCount))
+            ends.append(strings.count)
         }
+        keys = SearchKeys(count: parsed.count, base: strings.base) { ends[$0] }
+        firstItems = strings
         self.payload = payload
     }
 
-    private static func parse(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> ([Row], Int) {
+    private static func parse(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> ([Row], headers: Int, stored: Int) {
         guard let base = bytes.baseAddress, bytes.count > 0 else { throw .truncated }
         var cursor = ByteCursor(bytes)
         var rows: [Row] = []
         var total = 0
+        var stored = 0
         var previous = UnsafeRawBufferPointer(start: base, count: 0)
         while cursor.remaining > 0 {
             let firstItem = try cursor.readPrefixed()
             let headers = Int(try cursor.readBigEndian(UInt32.self))
             let offset = try cursor.readBigEndian(UInt64.self)
             let size = Int(try cursor.readBigEndian(UInt32.self))
-            guard headers > 0, size <= Limits.indexBlockStoredBytesMax, firstItem.count <= Limits.itemBytesMax else {
-                throw .outOfRange
-            }
+            // The memory that a part takes while it is open grows with the headers: no more than fit into a block.
+            guard headers > 0, headers <= Limits.indexBlockHeadersMax, size > 0,
+                size <= Limits.indexBlockStoredBytesMax, firstItem.count <= Limits.itemBytesMax
+            else { throw .outOfRange }
             guard Bytes.compare(previous, firstItem) <= 0 else { throw .unsorted }
             previous = firstItem
             rows.append(
@@ -57,8 +69,9 @@ final class Metaindex: @unchecked Sendable {
                     firstItemOffset: firstItem.baseAddress.map { $0 - base } ?? 0, firstItemCount: firstItem.count,
                     headersCount: headers, headersBefore: total, offset: offset, size: size))
             total += headers
+            stored += size
         }
-        return (rows, total)
+        return (rows, total, stored)
     }
 
     /// Appends the encoding of a row.
@@ -81,7 +94,5 @@ final class Metaindex: @unchecked Sendable {
     }
 
     /// Position of the first row whose first item is not smaller than `target`, in `0...count`.
-    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int {
-        keys.lowerBound(target) { firstItem($0) }
-    }
+    func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) }
 }

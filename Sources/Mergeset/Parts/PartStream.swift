@@ -154,7 +154,7 @@ struct PartStream: ~Copyable {
         headers.removeAll()
         headersPosition = 0
         do throws(DecodeError) {
-            try Zstd.decompress(stored, into: &headers, limitBytes: Limits.decodedBytesMax)
+            try Zstd.decompress(stored, into: &headers, limitBytes: Limits.indexBlockDecodedBytesMax)
         } catch {
             throw StorageError(
                 .corrupted, "index block \(row) does not decode: \(error)", path: part.index.path, offset: offset)
@@ -191,7 +191,6 @@ struct PartStream: ~Copyable {
                 path: part.items.path, offset: itemsReader.offset - Int(header.itemsSize))
         }
     }
-
 
     /// An item that no item of the block exceeds: the first item of the next block, or the last item of the part. nil
     /// when the next header is not at hand.

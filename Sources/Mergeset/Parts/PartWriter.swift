@@ -155,10 +155,18 @@ struct PartWriter: ~Copyable {
         if indexBlock.count >= Limits.indexBlockBytesMin { try closeIndexBlock() }
     }
 
+    private static let thoroughLevel = 19
+
     private mutating func closeIndexBlock() throws(StorageError) {
         guard indexBlockHeaders > 0 else { return }
         stored.removeAll()
         Zstd.compress(indexBlock.bytes, level: level, into: &stored)
+        if stored.count > Limits.indexBlockStoredBytesMax {
+            // One header with a long incompressible first item and the same bytes as common prefix: a fast level may
+            // have forgotten the first copy when it meets the second. This one finds it.
+            stored.removeAll()
+            Zstd.compress(indexBlock.bytes, level: PartWriter.thoroughLevel, into: &stored)
+        }
         Metaindex.encode(
             firstItem: indexBlockFirst.bytes, headersCount: indexBlockHeaders, offset: UInt64(indexFile.offset),
             size: stored.count, into: &metaindex)

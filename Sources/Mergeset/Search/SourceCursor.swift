@@ -4,7 +4,7 @@
 //   metaindex row  ->  index block  ->  data block  ->  item          each step: last entry whose first item is < key
 //
 // Stepping back by one is needed because the key may lie inside the block before; if it does not, the next block's first
-// item is the answer. A key inside the block at hand is looked up there.
+// item is the answer. A block that is at hand already is not asked for again.
 //
 // Threads: one owner.
 
@@ -19,8 +19,9 @@ struct CacheTally {
 
 /// A position in a sorted source.
 struct SourceCursor: ~Copyable {
-    private let part: FilePart?
-    private let run: MemoryRun?
+    // Kept alive by the list of the cursor's view: no counting of references on the way.
+    private let part: Unmanaged<FilePart>?
+    private let run: Unmanaged<MemoryRun>?
 
     private var row = 0
     private var headers: IndexBlock?
@@ -33,46 +34,37 @@ struct SourceCursor: ~Copyable {
     private(set) var isExhausted = true
 
     init(_ part: FilePart) {
-        self.part = part
+        self.part = .passUnretained(part)
         run = nil
     }
 
     init(_ run: MemoryRun) {
         part = nil
-        self.run = run
+        self.run = .passUnretained(run)
     }
 
     /// The item at the position; there is one unless the source is exhausted.
     @inline(__always)
     var item: UnsafeRawBufferPointer {
         if let block { return block.items[index] }
-        return run.unsafelyUnwrapped.item(index)
+        return run.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0.item(index) }
     }
 
     /// Item `position` of the block or run at hand.
     @inline(__always)
     func item(at position: Int) -> UnsafeRawBufferPointer {
         if let block { return block.items[position] }
-        return run.unsafelyUnwrapped.item(position)
+        return run.unsafelyUnwrapped._withUnsafeGuaranteedRef { $0.item(position) }
     }
 
     /// Moves to the first item that is not smaller than `key`.
     mutating func seek(_ key: UnsafeRawBufferPointer, _ tally: inout CacheTally) throws(StorageError) {
         if let run {
-            index = run.lowerBound(key)
-            count = run.count
+            (index, count) = run._withUnsafeGuaranteedRef { ($0.lowerBound(key), $0.count) }
             isExhausted = index == count
             return
         }
-        let part = part.unsafelyUnwrapped
-        if let block, index < count {
-            let items = block.items.count
-            if Bytes.compare(block.items[items - 1], key) >= 0, Bytes.compare(block.items[0], key) <= 0 {
-                index = block.lowerBound(key)
-                isExhausted = false
-                return
-            }
-        }
+        let part = part.unsafelyUnwrapped.takeUnretainedValue()
         if Bytes.compare(key, part.lastItem) > 0 {
             isExhausted = true
             return
@@ -105,7 +97,7 @@ struct SourceCursor: ~Copyable {
     }
 
     private mutating func nextBlock(_ tally: inout CacheTally) throws(StorageError) {
-        let part = part.unsafelyUnwrapped
+        let part = part.unsafelyUnwrapped.takeUnretainedValue()
         try loadHeaders(row, &tally)
         var nextRow = row
         var nextNumber = number + 1
@@ -126,7 +118,7 @@ struct SourceCursor: ~Copyable {
     private mutating func loadHeaders(_ wanted: Int, _ tally: inout CacheTally) throws(StorageError) {
         if headersRow == wanted { return }
         var hit = false
-        headers = try part.unsafelyUnwrapped.indexBlock(wanted, hit: &hit)
+        headers = try part.unsafelyUnwrapped.takeUnretainedValue().indexBlock(wanted, hit: &hit)
         headersRow = wanted
         tally.indexRequests &+= 1
         if !hit { tally.indexMisses &+= 1 }
@@ -138,9 +130,8 @@ struct SourceCursor: ~Copyable {
         try loadHeaders(wanted, &tally)
         if block != nil, row == wanted, number == wantedNumber { return }
         var hit = false
-        let loaded = try part.unsafelyUnwrapped.dataBlock(
+        let loaded = try part.unsafelyUnwrapped.takeUnretainedValue().dataBlock(
             wanted, headers.unsafelyUnwrapped, wantedNumber, mayEvict: mayEvict, hit: &hit)
-        loaded.prefetch()
         tally.dataRequests &+= 1
         if !hit { tally.dataMisses &+= 1 }
         block = loaded

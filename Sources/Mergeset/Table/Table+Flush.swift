@@ -15,8 +15,9 @@ import Synchronization
 extension Table {
     /// Makes everything added before durable.
     ///
-    /// - Throws: `.noSpace`, `.io`: nothing is lost, the items stay in memory and are tried again.
+    /// - Throws: `.noSpace`, `.io`: nothing is lost, the items stay in memory and are tried again. `.closed`.
     public func flush() throws(StorageError) {
+        try checkIsOpen()
         try flushEverything()
         options.onNewItems?()
         environment.scheduler.checkpoint()
@@ -25,25 +26,21 @@ extension Table {
     func flushEverything() throws(StorageError) {
         flushLock.lock()
         defer { flushLock.unlock() }
-        state.lastFlush = environment.clock.monotonicNanoseconds
         sealAll()
         _ = try flushRuns()
     }
 
-    /// One step of the flusher: by size when it was woken for that, by time otherwise.
+    /// One step of the flusher. Runs are flushed when they take too much memory, or when the oldest item that is not
+    /// durable has waited for the interval: then the open runs are flushed with them.
     func flusherStep() -> NextStep {
-        let now = environment.clock.monotonicNanoseconds
         let interval = options.flushIntervalNanoseconds
-        let isDue = now - state.lastFlush >= interval
+        let now = environment.clock.monotonicNanoseconds
+        let isDue = oldestPending().map { now - min($0, now) >= interval } ?? false
         if isDue || state.pendingBytes >= UInt64(options.memoryBytesMax) {
             flushLock.lock()
-            var hasFlushed = false
-            if isDue {
-                state.lastFlush = now
-                sealAll()
-            }
+            if isDue { sealAll() }
             // The error is kept in the state: whoever adds or flushes next gets it.
-            hasFlushed = (try? flushRuns()) ?? false
+            let hasFlushed = (try? flushRuns()) ?? false
             flushLock.unlock()
             if hasFlushed {
                 options.onNewItems?()
@@ -51,8 +48,21 @@ extension Table {
             }
         }
         sweepCaches(now)
-        let since = environment.clock.monotonicNanoseconds - state.lastFlush
-        return .after(nanoseconds: max(interval - min(since, interval), 1_000_000))
+        guard state.flushError == nil, let oldest = oldestPending() else { return .after(nanoseconds: interval) }
+        let age = environment.clock.monotonicNanoseconds - min(oldest, now)
+        return .after(nanoseconds: max(interval - min(age, interval), 1_000_000))
+    }
+
+    /// When the oldest item that is not durable was added; nil when there is none.
+    private func oldestPending() -> UInt64? {
+        var oldest = state.list.runs.map(\.openedAt).min()
+        for shard in shards {
+            shard.lock.withLock {
+                let builder = shard.builder.pointer
+                if !builder.pointee.isEmpty { oldest = min(oldest ?? .max, builder.pointee.openedAt) }
+            }
+        }
+        return oldest
     }
 
     /// Writes the sealed runs into one part. The caller holds ``flushLock``. Returns false when there was nothing.

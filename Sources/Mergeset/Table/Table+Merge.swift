@@ -40,6 +40,7 @@ extension Table {
 
     /// Chooses parts and merges them. Returns false when there was nothing to merge, or when it did not succeed.
     func mergeOnce(final: Bool) -> Bool {
+        guard final || state.list.parts.count > MergePolicy.partsKept else { return false }
         guard let space = try? freeSpace() else { return false }
         let limit = min(space / UInt64(workerCount), MergePolicy.outputBytesMax)
         let sources = state.beginMerge { sizes, isMerging in
@@ -125,6 +126,7 @@ extension Table {
     ///
     /// - Throws: `.noSpace`, `.io`, `.corrupted`; the sources stay then.
     public func mergeAll() throws(StorageError) {
+        try checkIsOpen()
         try flushEverything()
         options.onNewItems?()
         let sources = state.beginMergeOfAll()
@@ -145,6 +147,7 @@ extension Table {
     ///
     /// - Throws: The reason why the table has stopped.
     public func settle() throws(StorageError) {
+        try checkIsOpen()
         environment.scheduler.checkpoint()
         while true {
             while mergeOnce(final: false) {}

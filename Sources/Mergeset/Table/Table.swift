@@ -76,7 +76,7 @@ public final class Table: @unchecked Sendable {
 
     /// The flag that tells the reference that all rows have been offered for merging (7.5).
     static let convertedFlag = "converted-to-v1.28.0"
-    private static let ignoredDirectories: Set<String> = [
+    static let ignoredDirectories: Set<String> = [
         Transaction.directoryName, Transaction.temporaryDirectoryName, "snapshots", "cache",
     ]
 
@@ -120,7 +120,9 @@ public final class Table: @unchecked Sendable {
         let pool = builders
         shards = (0..<shardCount).map { _ in Shard(pool.take()) }
         suffixes = UniqueIDs(start: environment.clock.unixNanoseconds)
-        state = TableState(PartList(runs: [], parts: parts), now: environment.clock.monotonicNanoseconds)
+        // The clock may have gone back, or stand still: names must not meet those that are there.
+        for part in parts { if let suffix = UInt64(part.name.suffix(16), radix: 16) { suffixes.raise(above: suffix) } }
+        state = TableState(PartList(runs: [], parts: parts))
 
         let table = Unowned(self)
         flusher = environment.scheduler.start("flusher") { table.value.flusherStep() }
@@ -150,6 +152,7 @@ public final class Table: @unchecked Sendable {
     public func add(
         hint: Int? = nil, _ body: (inout ItemWriter) throws(StorageError) -> Void
     ) throws(StorageError) {
+        try checkIsOpen()
         try waitForRoom()
         let number = hint ?? nextShard.wrappingAdd(1, ordering: .relaxed).newValue
         let shard = shards[Int(UInt(bitPattern: number) % UInt(shards.count))]
@@ -159,6 +162,7 @@ public final class Table: @unchecked Sendable {
         shard.lock.lock()
         do throws(StorageError) {
             let builder = shard.builder.pointer
+            let wasEmpty = builder.pointee.isEmpty
             builder.pointee.beginBatch()
             do throws(StorageError) {
                 try withUnsafeMutablePointer(to: &refused) { refused throws(StorageError) in
@@ -169,6 +173,7 @@ public final class Table: @unchecked Sendable {
                 builder.pointee.rollBack()
                 throw error
             }
+            if wasEmpty { builder.pointee.openedAt = environment.clock.monotonicNanoseconds }
             if builder.pointee.usedBytes >= options.runBytesMax {
                 full = shard.builder
                 ticket = state.beginSeal()
@@ -212,9 +217,9 @@ public final class Table: @unchecked Sendable {
         return refused
     }
 
-    /// Waits while the runs in memory take twice what they should. Throws the flusher's error when it cannot write.
+    /// Waits while the runs in memory take half as much again as they should. Throws the flusher's error when it cannot write.
     private func waitForRoom() throws(StorageError) {
-        let limit = UInt64(options.memoryBytesMax) * 2
+        let limit = UInt64(options.memoryBytesMax) * 3 / 2
         guard state.pendingBytes >= limit || state.hasFailed else { return }
         if let error = state.fatalError { throw error }
         guard state.pendingBytes >= limit else { return }
@@ -330,6 +335,11 @@ public final class Table: @unchecked Sendable {
             directoryLock.release()
         }
         try flushEverything()
+    }
+
+    /// Throws `.closed` when ``close()`` was called: the directory may belong to somebody else by now.
+    func checkIsOpen() throws(StorageError) {
+        if isStopping.load(ordering: .relaxed) { throw StorageError(.closed, "the table is closed", path: path) }
     }
 
     func wakeMergers() {

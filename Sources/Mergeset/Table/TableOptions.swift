@@ -18,8 +18,8 @@ public struct TableOptions: Sendable {
     public var shardCount = 0
     /// A shard hands its run over when it holds this many bytes.
     public var runBytesMax = 24 << 20
-    /// Bytes of runs in memory at which a flush starts; adding waits at twice as many.
-    public var memoryBytesMax = 64 << 20
+    /// Bytes of runs in memory at which a flush starts; adding waits at half as many again.
+    public var memoryBytesMax = 96 << 20
     /// Items are made durable at the latest after this time, plus the time the flush takes (live mode; virtual time in
     /// deterministic mode).
     public var flushIntervalNanoseconds: UInt64 = 1_000_000_000

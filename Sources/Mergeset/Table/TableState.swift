@@ -19,12 +19,10 @@ final class TableState: @unchecked Sendable {
     private var lastFlushError: StorageError?
     private var fatal: StorageError?
     private var largestPartCount: Int
-    private var flushedAt: UInt64
 
-    init(_ list: PartList, now: UInt64) {
+    init(_ list: PartList) {
         published = list
         largestPartCount = list.parts.count
-        flushedAt = now
     }
 
     var list: PartList { lock.withLock { published } }
@@ -35,12 +33,6 @@ final class TableState: @unchecked Sendable {
     var flushError: StorageError? { lock.withLock { lastFlushError } }
     var fatalError: StorageError? { lock.withLock { fatal } }
     var hasFailed: Bool { lock.withLock { fatal != nil } }
-
-    /// When the last flush began, on the monotonic clock.
-    var lastFlush: UInt64 {
-        get { lock.withLock { flushedAt } }
-        set { lock.withLock { flushedAt = newValue } }
-    }
 
     private var sweptAt: UInt64 = 0
     private var space: (bytes: UInt64, at: UInt64)?

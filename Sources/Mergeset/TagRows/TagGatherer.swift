@@ -146,6 +146,8 @@ struct TagGatherer: ~Copyable {
     private var scratch = RawBuffer(capacity: 1024)
 
     private static let compositeBit: UInt32 = 1 << 31
+    /// Bytes that the rows of one namespace will take, at most (each list is charged for its own prefix once a row).
+    private(set) var rowBytes = 0
 
     init(_ registration: TagRegistration) {
         self.registration = registration
@@ -168,11 +170,8 @@ struct TagGatherer: ~Copyable {
 
     var isEmpty: Bool { entryCount == 0 }
 
-    /// Bytes that the lists and names hold.
-    var usedBytes: Int {
-        names.count + entryCount * MemoryLayout<TagEntry>.stride
-            + compositeCount * MemoryLayout<CompositeEntry>.stride + pool.memoryBytes
-    }
+    /// Bytes that the rows of all namespaces will take when they are written, nearly.
+    var rowBytesInAll: Int { rowBytes * ((registration.isGlobal ? 1 : 0) + (registration.date == nil ? 0 : 1)) }
 
     /// Forgets everything and keeps the memory.
     mutating func removeAll() {
@@ -181,6 +180,7 @@ struct TagGatherer: ~Copyable {
         compositeCount = 0
         recentCount = 0
         journalCount = 0
+        rowBytes = 0
         pool.removeAll()
         tagSlots.removeAll()
         compositeSlots.removeAll()
@@ -222,6 +222,7 @@ struct TagGatherer: ~Copyable {
         reserveRecent(count + 1)
         reserveJournal(2 * count + 2)
 
+        rowBytes &+= 8 &* (2 &* count &+ 2)
         let group = internGroup(series)
         append(id, toEntry: group)
         if series.reverseNameTag.count > 0 {
@@ -313,6 +314,7 @@ struct TagGatherer: ~Copyable {
             offset: UInt32(names.count), length: UInt32(length + 8), prefixOffset: 0, prefixLength: 0,
             list: PostingList())
         entryCount += 1
+        rowBytes &+= 17 &+ length
         names.appendBigEndian(tenant)
         names.append(UnsafeRawBufferPointer(start: bytes, count: length))
         tagSlots.insert(hash, number)
@@ -340,6 +342,7 @@ struct TagGatherer: ~Copyable {
         if compositeCount == compositeCapacity { growComposites() }
         composites[compositeCount] = CompositeEntry(group: group, tag: tag, list: PostingList())
         compositeCount += 1
+        rowBytes &+= 9 &+ Int(entries[Int(group)].prefixLength) &+ Int(entries[Int(tag)].length) &- 8
         compositeSlots.insert(hash, UInt32(compositeCount - 1))
         return compositeCount - 1
     }

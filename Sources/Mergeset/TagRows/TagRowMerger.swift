@@ -4,14 +4,15 @@
 // first id. So whatever the later rows hold, ids below the first id of the newest row are complete: they can be written,
 // in rows of up to 126. What is held back is at most what overlaps.
 //
-//   held      prefix | ids, ascending, without duplicates          nothing else is ever held back
-//   row       prefix || ids(first ..< first of the newest row)
+//   first    the first row of the current prefix, as it came; written as it is when no other row follows (most do)
+//   ids      once a second row follows: the ids not written yet, ascending, without duplicates
 //
 // Compared with the reference's hook, which works block by block, rows unite across block boundaries, the first and last
 // row of a block are not special, and duplicates cannot break the order.
 //
 // Whether two rows have the same prefix follows from the bytes they share, which the merge knows: nothing is parsed
-// unless the prefix changes.
+// unless the prefix changes. When it does change, what the new row shares with the last row taken is less than that row's
+// prefix, so it shares exactly as much with every row of that prefix, also with the ones written instead.
 //
 // A row that would be longer than an item may be (a tag near 64 KiB) gets fewer ids.
 //
@@ -24,130 +25,189 @@ import StorageRuntime
 struct TagRowMerger: ~Copyable, MergeHook {
     static var allowsStoredBlocks: Bool { true }
 
-    /// Prefix of the held ids; empty when nothing is held.
-    private var prefix = RawBuffer(capacity: 256)
+    /// The first row of the current prefix.
+    private var first = RawBuffer(capacity: 2048)
+    /// Bytes of its prefix; 0 when no row is held.
+    private var prefixCount = 0
+    /// Bytes it shares with the item written before it.
+    private var firstShared = 0
+    /// Whether it is the only row of its prefix so far. Otherwise its ids are in ``ids``.
+    private var isAlone = false
+    /// Whether a row of the current prefix has been written: ``row`` then.
+    private var hasWritten = false
+
     private var ids: UnsafeMutablePointer<UInt64>
     private var idCount = 0
-    private var idCapacity = 256
-    /// The last item written, when it was a tag row; what the next one shares with it has to be found out.
+    private var idCapacity = 512
+    private var incoming: UnsafeMutablePointer<UInt64>
+    private var incomingCapacity = 512
+    /// Ids below the first id of their row. Only foreign rows that are not in order have them; rows with such ids may
+    /// have been written already, so they go to the end of the prefix, behind an id that is in order.
+    private var strays: [UInt64] = []
     private var row = RawBuffer(capacity: 2048)
-    private var previous = RawBuffer(capacity: 2048)
-    private var previousIsKnown = false
     /// Most ids in a row of the current prefix.
     private var rowIDsMax = Limits.rowIDsMax
     private let path: String
 
+    /// `path` is for messages.
     init(path: String) {
         self.path = path
         ids = .allocate(capacity: idCapacity)
+        incoming = .allocate(capacity: incomingCapacity)
     }
 
-    deinit { ids.deallocate() }
+    deinit {
+        ids.deallocate()
+        incoming.deallocate()
+    }
 
     @inline(__always)
     mutating func take(
         _ item: UnsafeRawPointer, _ length: Int, sharing shared: Int, into writer: inout PartWriter
     ) throws(StorageError) {
+        if prefixCount > 0 {
+            if shared >= prefixCount {
+                try unite(item, length, into: &writer)
+                return
+            }
+            try writeHeld(into: &writer)
+        }
         let kind = length > 0 ? item.load(as: UInt8.self) : 0
         if kind == TagRow.globalKind || kind == TagRow.perDayKind {
-            try takeRow(item, length, sharing: shared, into: &writer)
-        } else if prefix.count > 0 {
-            try writeHeld(below: nil, into: &writer)
-            try writer.append(item, length, sharing: sharedWithPrevious(item, length))
-            previousIsKnown = false
+            try hold(item, length, sharing: shared)
         } else {
             try writer.append(item, length, sharing: shared)
         }
     }
 
     mutating func drain(into writer: inout PartWriter) throws(StorageError) {
-        try writeHeld(below: nil, into: &writer)
-        previousIsKnown = false
+        if prefixCount > 0 { try writeHeld(into: &writer) }
     }
 
-    private func sharedWithPrevious(_ item: UnsafeRawPointer, _ length: Int) -> Int {
-        Bytes.commonPrefix(previous.bytes, UnsafeRawBufferPointer(start: item, count: length))
-    }
-
-    private mutating func takeRow(
-        _ item: UnsafeRawPointer, _ length: Int, sharing shared: Int, into writer: inout PartWriter
-    ) throws(StorageError) {
-        var prefixCount = prefix.count
-        if prefixCount == 0 || shared < prefixCount {
-            // Another prefix.
-            if prefixCount > 0 {
-                try writeHeld(below: nil, into: &writer)
-            } else {
-                // Items of other kinds were written last: the row shares with them what the merge says.
-                firstShared = shared
-                previousIsKnown = false
-            }
-            let parsed: TagRow
-            do throws(DecodeError) {
-                parsed = try TagRow(UnsafeRawBufferPointer(start: item, count: length))
-            } catch {
-                throw StorageError(.corrupted, "a tag row does not decode while merging: \(error)", path: path)
-            }
-            prefixCount = parsed.prefixLength
-            rowIDsMax = max(min(Limits.rowIDsMax, (Limits.itemBytesMax - prefixCount) / 8), 1)
-            prefix.removeAll()
-            prefix.append(UnsafeRawBufferPointer(start: item, count: prefixCount))
+    /// Holds the first row of a prefix.
+    private mutating func hold(_ item: UnsafeRawPointer, _ length: Int, sharing shared: Int) throws(StorageError) {
+        do throws(DecodeError) {
+            prefixCount = try TagRow(UnsafeRawBufferPointer(start: item, count: length)).prefixLength
+        } catch {
+            throw StorageError(.corrupted, "a tag row does not decode while merging: \(error)", path: path)
         }
-        let count = (length &- prefixCount) >> 3
-        guard (length &- prefixCount) & 7 == 0, count > 0 else {
+        first.removeAll()
+        first.reserve(length)
+        ShortCopy.copy(item, to: first.end, length)
+        first.commit(length)
+        firstShared = shared
+        isAlone = true
+    }
+
+    /// Adds the ids of another row of the current prefix.
+    private mutating func unite(
+        _ item: UnsafeRawPointer, _ length: Int, into writer: inout PartWriter
+    ) throws(StorageError) {
+        guard (length &- prefixCount) & 7 == 0, length > prefixCount else {
             throw StorageError(
                 .corrupted, "a tag row has \(length - prefixCount) bytes of ids while merging", path: path)
         }
+        if isAlone {
+            isAlone = false
+            hasWritten = false
+            idCount = 0
+            rowIDsMax = max(min(Limits.rowIDsMax, (Limits.itemBytesMax - prefixCount) / 8), 1)
+            addIDs(first.base + prefixCount, (first.count &- prefixCount) >> 3)
+        }
         let source = item + prefixCount
-        let first = BigEndian.load64(source)
-        if idCount > 0, ids[0] < first, idCount >= rowIDsMax { try writeHeld(below: first, into: &writer) }
-        reserve(idCount + count)
-        var isAscending = true
-        var last: UInt64 = 0
-        if idCount > 0 {
-            last = ids[idCount &- 1]
-            isAscending = last < first
-        }
-        ids[idCount] = first
-        idCount &+= 1
-        last = first
-        for index in 1..<Swift.max(count, 1) {
-            let id = BigEndian.load64(source + index &* 8)
-            if id > last {
-                ids[idCount] = id
-                idCount &+= 1
-                last = id
-            } else if id >= first {
-                isAscending = false
-                ids[idCount] = id
-                idCount &+= 1
-            } else {
-                strays.append(id)
-            }
-        }
-        if !isAscending { idCount = sortAndUnite(ids, idCount) }
+        let start = BigEndian.load64(source)
+        if idCount >= rowIDsMax, ids[0] < start { try writeRows(below: start, into: &writer) }
+        addIDs(source, (length &- prefixCount) >> 3)
     }
 
-    /// What the first row behind items of other kinds shares with them.
-    private var firstShared = 0
-    /// Ids below the first id of their row. Only foreign rows that are not in order have them; rows with such ids may
-    /// have been written already, so they go to the end of the prefix, behind an id that is in order.
-    private var strays: [UInt64] = []
+    /// Merges the ids of a row, at least one, with those that are held.
+    private mutating func addIDs(_ source: UnsafeRawPointer, _ count: Int) {
+        reserve(count)
+        let start = BigEndian.load64(source)
+        var last = start
+        incoming[0] = start
+        var kept = 1
+        var isAscending = true
+        for index in 1..<max(count, 1) {
+            let id = BigEndian.load64(source + index &* 8)
+            if id <= last {
+                if id == last { continue }
+                if id < start {
+                    strays.append(id)
+                    continue
+                }
+                isAscending = false
+            }
+            incoming[kept] = id
+            kept &+= 1
+            last = id
+        }
+        if !isAscending { kept = sortAndUnite(incoming, kept) }
+        if idCount == 0 || ids[idCount &- 1] < start {
+            (ids + idCount).update(from: incoming, count: kept)
+            idCount &+= kept
+            return
+        }
+        // From the largest down, so that nothing is overwritten before it has moved.
+        var old = idCount &- 1
+        var new = kept &- 1
+        var target = idCount &+ kept &- 1
+        var hasDuplicates = false
+        while new >= 0 {
+            let id = incoming[new]
+            if old >= 0, ids[old] > id {
+                ids[target] = ids[old]
+                old &-= 1
+            } else {
+                if old >= 0, ids[old] == id { hasDuplicates = true }
+                ids[target] = id
+                new &-= 1
+            }
+            target &-= 1
+        }
+        idCount &+= kept
+        if hasDuplicates {
+            var united = 1
+            for index in 1..<idCount where ids[index] != ids[united &- 1] {
+                ids[united] = ids[index]
+                united &+= 1
+            }
+            idCount = united
+        }
+    }
 
-    private mutating func reserve(_ wanted: Int) {
-        guard wanted > idCapacity else { return }
-        let wider = max(idCapacity * 2, wanted)
-        let target = UnsafeMutablePointer<UInt64>.allocate(capacity: wider)
-        target.update(from: ids, count: idCount)
-        ids.deallocate()
-        ids = target
-        idCapacity = wider
+    private mutating func reserve(_ extra: Int) {
+        if idCount + extra > idCapacity {
+            let wider = max(idCapacity * 2, idCount + extra)
+            let target = UnsafeMutablePointer<UInt64>.allocate(capacity: wider)
+            target.update(from: ids, count: idCount)
+            ids.deallocate()
+            ids = target
+            idCapacity = wider
+        }
+        if extra > incomingCapacity {
+            incoming.deallocate()
+            incomingCapacity = extra * 2
+            incoming = .allocate(capacity: incomingCapacity)
+        }
+    }
+
+    // MARK: writing
+
+    /// Writes everything that is held; nothing is afterwards.
+    private mutating func writeHeld(into writer: inout PartWriter) throws(StorageError) {
+        if isAlone {
+            try writer.append(first.base, first.count, sharing: firstShared)
+        } else {
+            let anchor = ids[idCount &- 1]
+            try writeRows(below: nil, into: &writer)
+            if !strays.isEmpty { try writeStrays(behind: anchor, into: &writer) }
+        }
+        prefixCount = 0
     }
 
     /// Writes rows of held ids: full rows of those below `limit`, or all of them when there is no limit.
-    private mutating func writeHeld(below limit: UInt64?, into writer: inout PartWriter) throws(StorageError) {
-        guard prefix.count > 0 else { return }
-        let anchor = idCount > 0 ? ids[idCount - 1] : 0
+    private mutating func writeRows(below limit: UInt64?, into writer: inout PartWriter) throws(StorageError) {
         var written = 0
         while written < idCount {
             let take = min(idCount - written, rowIDsMax)
@@ -159,9 +219,6 @@ struct TagRowMerger: ~Copyable, MergeHook {
             idCount -= written
             ids.update(from: ids + written, count: idCount)
         }
-        guard limit == nil else { return }
-        if !strays.isEmpty { try writeStrays(behind: anchor, into: &writer) }
-        prefix.removeAll()
     }
 
     /// Writes the ids that came out of order, in rows that start with an id that does not break the order.
@@ -170,7 +227,7 @@ struct TagRowMerger: ~Copyable, MergeHook {
         strays.removeAll()
         var count = rest.withUnsafeMutableBufferPointer { sortAndUnite($0.baseAddress.unsafelyUnwrapped, $0.count) }
         while count > 0 {
-            let take = max(min(count, rowIDsMax - 1), 1)
+            let take = min(count, max(rowIDsMax - 1, 1))
             let chunk = Array(rest[..<take])
             try chunk.withUnsafeBufferPointer { ids throws(StorageError) in
                 try write(ids.baseAddress.unsafelyUnwrapped, take, behind: anchor, into: &writer)
@@ -184,14 +241,31 @@ struct TagRowMerger: ~Copyable, MergeHook {
     private mutating func write(
         _ source: UnsafePointer<UInt64>, _ count: Int, behind anchor: UInt64?, into writer: inout PartWriter
     ) throws(StorageError) {
+        let length = prefixCount &+ (count &+ (anchor == nil ? 0 : 1)) &* 8
+        let start = anchor ?? source[0]
+        var shared = firstShared
+        if hasWritten {
+            // Rows of one prefix differ in their first ids already, or, behind an anchor, in the second.
+            let previous = BigEndian.load64(row.base + prefixCount)
+            shared = prefixCount &+ ((previous ^ start).leadingZeroBitCount >> 3)
+        }
+        let hasSameStart = hasWritten && BigEndian.load64(row.base + prefixCount) == start
+        let before = hasSameStart ? row.array() : []
         row.removeAll()
-        row.reserve(prefix.count + count * 8 + 8)
-        row.append(prefix.bytes)
-        if let anchor { row.appendBigEndian(anchor) }
-        for index in 0..<count { row.appendBigEndian(source[index]) }
-        let shared = previousIsKnown ? Bytes.commonPrefix(previous.bytes, row.bytes) : min(firstShared, row.count)
-        try writer.append(row.base, row.count, sharing: shared)
-        swap(&row, &previous)
-        previousIsKnown = true
+        row.reserve(length)
+        row.append(UnsafeRawBufferPointer(start: first.base, count: prefixCount))
+        var out = row.end
+        if let anchor {
+            BigEndian.store64(anchor, at: out)
+            out += 8
+        }
+        for index in 0..<count {
+            BigEndian.store64(source[index], at: out)
+            out += 8
+        }
+        row.commit(length &- prefixCount)
+        if hasSameStart { shared = before.withUnsafeBytes { Bytes.commonPrefix($0, row.bytes) } }
+        try writer.append(row.base, length, sharing: shared)
+        hasWritten = true
     }
 }

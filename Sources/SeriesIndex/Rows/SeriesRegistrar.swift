@@ -38,7 +38,8 @@ public struct SeriesRegistrar: ~Copyable {
     ) throws(StorageError) {
         let bytes = name.bytes
         try SeriesRows.checkLength(bytes.count)
-        if case .day = registration {} else {
+        if case .day = registration {
+        } else {
             let nameRow = try writer.reserve(SeriesRow.nameToTSIDLength(bytes.count))
             writer.commit(SeriesRow.storeNameToTSID(bytes, tsid, at: nameRow))
             let idRow = try writer.reserve(SeriesRow.idToNameLength(bytes.count))
