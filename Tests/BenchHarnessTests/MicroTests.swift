@@ -32,6 +32,17 @@ extension ProcessWideTests {
             for pair in stride(from: 0, to: 6, by: 2) { #expect(results[pair].digest == results[pair + 1].digest) }
         }
 
+        @Test func casesCanBeChosen() throws {
+            var options = Self.options
+            options.only = "library"
+            #expect(try MicroRunner(MicroBenchmark.named("sort"), options).run().count == 3)
+            options.only = "nothing"
+            let error = #expect(throws: HarnessError.self) {
+                try MicroRunner(MicroBenchmark.named("sort"), options).run()
+            }
+            #expect(error?.status == .usage)
+        }
+
         @Test func anUnknownNameIsAnsweredWithTheNames() {
             let error = #expect(throws: HarnessError.self) { try MicroBenchmark.named("sorting") }
             #expect(error?.status == .usage)
