@@ -13,17 +13,18 @@ struct MergesetBench: ParsableCommand {
         abstract: "Benchmarks of the index storage under production-shaped workloads.",
         discussion: """
             Examples:
-              mergeset-bench run                                   k8s-pods, size m, on all cores
+              mergeset-bench run                            k8s-pods, size m
               mergeset-bench run k8s-pods --set series=500000
-              mergeset-bench run k8s-pods --size s --mode deterministic --out result
-              mergeset-bench run replay --file metrics.txt         your own series
-              mergeset-bench run duplicates-90:long                items, without an index
+              mergeset-bench run --size s --mode deterministic --out result
+              mergeset-bench run replay --file metrics.txt  your own series
+              mergeset-bench run duplicates-90:long         items, no index
               mergeset-bench micro sort
-              mergeset-bench generate k8s-pods --size s --format jsonl -o rows.jsonl
+              mergeset-bench generate k8s-pods --size s --format jsonl -o f
 
-            Exit codes: 0 pass, 64 wrong use, 65 bad profile or input, 70 the engine gave a wrong answer,
-            73 output cannot be made, 74 input/output error, 75 data directory in use, 130 interrupted.
-            (2, 3 and 4 are verdicts of comparisons: regression, inconclusive, improvements.)
+            Exit codes: 0 pass, 64 wrong use, 65 bad profile or input, 70 wrong answer of
+            the engine, 73 output cannot be made, 74 input/output error, 75 data directory
+            in use, 130 interrupted. 2, 3 and 4 are verdicts of comparisons: regression,
+            inconclusive, improvements.
             """,
         subcommands: [Run.self, Micro.self, Generate.self, List.self, Describe.self], defaultSubcommand: nil)
 }

@@ -16,7 +16,9 @@ struct Micro: ParsableCommand {
             Examples:
               mergeset-bench micro --list
               mergeset-bench micro sort
-              valgrind --tool=callgrind --instr-atstart=no mergeset-bench micro codec --repetitions 1
+              valgrind --tool=callgrind --instr-atstart=no mergeset-bench micro codec --only "encode, random" \
+                --repetitions 1 --scale 0.1
+              (valgrind may need a copy of the program without debug information: strip --strip-debug)
             """)
 
     @Argument(help: "Name of the benchmark.")
@@ -29,6 +31,8 @@ struct Micro: ParsableCommand {
     var seed: UInt64 = 42
     @Option(help: "Part of the full input, more than 0 and at most 10.")
     var scale = 1.0
+    @Option(help: "Only the cases whose name contains this.")
+    var only: String?
     @Option(help: "Directory in which benchmarks that need a table make a temporary one.")
     var data = "."
     @Option(help: "text or json.")
@@ -56,6 +60,7 @@ struct Micro: ParsableCommand {
             options.repetitions = repetitions
             options.seed = seed
             options.scale = scale
+            options.only = only
             options.directory = data
             let results = try MicroRunner(MicroBenchmark.named(name), options).run()
             StatusDisplay.writeOutput(format == .json ? MicroReport.json(results) : MicroReport.text(results))

@@ -11,19 +11,21 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Ingest a workload, wait for merges, search, check, report.",
         discussion: """
-            The rows are generated ahead. Then: ingest, last flush and pending merges, exact seeks in random order, a scan,
-            the digest of the store, and a read-back of a sample, which fails the run when anything is missing.
-            The report goes to standard output; run.json, summary.md and intervals.csv go to a directory that appears
-            only when the run is complete. Every figure and its formula: `mergeset-bench list --figures`.
+            The rows are generated ahead. Then: ingest, last flush and pending merges, exact
+            seeks in random order, the digest of the store, a scan, and a read-back of a
+            sample; anything missing fails the run. The report goes to standard output;
+            run.json, summary.md and intervals.csv go to a directory that appears only when
+            the run is complete. Figures and formulas: mergeset-bench list --figures
 
             Examples:
-              mergeset-bench run                                      the default: k8s-pods, size m
-              mergeset-bench run k8s-pods --set series=500000 --set table.data_block_cache_bytes=16000000
-              mergeset-bench run k8s-pods --size s --mode deterministic --format json --quiet
+              mergeset-bench run                            k8s-pods, size m
+              mergeset-bench run k8s-pods --set series=500000
+              mergeset-bench run k8s-pods --set table.data_block_cache_bytes=16000000
+              mergeset-bench run --size s --mode deterministic --format json --quiet
               mergeset-bench run replay --file metrics.txt --set targets=1000
 
-            Deterministic mode: one thread, virtual clock; two runs of one binary and seed give the same files,
-            counters and allocation counts.
+            Deterministic mode: one thread, virtual clock; two runs of one binary and seed
+            give the same files, counters and allocation counts.
             """)
 
     @Argument(help: "A profile, the path of a profile (*.yaml), or a workload of items; see `mergeset-bench list`.")

@@ -36,9 +36,8 @@ import Testing
             #expect(ProcFile.number(after: "VmRSS:", in: $0) == 1234)
             #expect(ProcFile.number(after: "Last:", in: $0) == 9)
             #expect(ProcFile.number(after: "VmHWM:", in: $0) == nil)
-            #expect(
-                ProcFile.number(after: "9 and much more than there is", in: UnsafeRawBufferPointer(rebasing: $0[44...]))
-                    == nil)
+            #expect(ProcFile.number(after: "VmRSS:", in: UnsafeRawBufferPointer(rebasing: $0[..<4])) == nil)
+            #expect(ProcFile.number(after: "VmRSS:", in: UnsafeRawBufferPointer(start: nil, count: 0)) == nil)
         }
     }
 

@@ -97,6 +97,40 @@ import Testing
 }
 
 private let expectedReport = """
-    TBD
+    k8s-pods  size m  live  seed 42  2 threads  release  churn.rate=0.05  table.data_block_cache_bytes=268435456
+
+    stream      1.00 M new series, 13.0 labels, raw name 500 B,
+                54.0 items of 4.91 kB each
+    rate        190 k series/s, 10.3 M items/s, 95.2 MB/s of input,
+                slowest interval 146 k series/s, 170 k series/s with the debt
+    cpu         7.46 us/new series, 0.138 us/item, ingest threads 4.20 us/series,
+                system 0.31 s, generator (left out) 0.210 us
+    debt        ingest 5.25 s, then 0.62 s of flush and merges, no stalls,
+                close 0.01 s
+    amplified   1.62 items merged/added, 0.214 bytes written/normalised,
+                1.90 bytes written/flushed, 12 flushes 551 MB, 3 merges 498 MB,
+                kernel 1.05 GB, 210 syncs
+                namespace          ns0      ns1
+                items flushed   1.00 M   3.10 M
+                items merged    1.60 M   2.20 M
+                bytes flushed   540 MB   410 MB
+                bytes merged    870 MB   377 MB
+    size        512 MB, 512 B/series, 9.48 B/item, 9 parts (at most 17),
+                12,345 blocks, 512 items/block, 1.21 x the size after a forced merge
+    seek        1.53 us/seek, 1.50 us CPU, 100 k exact seeks in random order,
+                100.00 % found
+    caches      data blocks 91.23 % of 900 k hit, 268 MB,
+                index blocks 99.99 % of 900 k hit, 12.0 MB
+    scan        5.10 ns/item, 14.0 M items, 54.0 M normalised
+    memory      peak 390 MB, generator (left out) 508 MB, allocated 120 MB,
+                resident 260 MB, metadata 9.00 MB, fragmentation 3.10 %,
+                0.420 allocations/series
+    yardsticks  memcpy 8.40 GB/s, random read 84.0 ns,
+                zstd level 1 410 MB/s, 9.50 : 1, plain sort 188 ns/item,
+                item sort 62.0 ns/item
+
+    checks      read back 10800 of 10800 items of 200 series: ok
+    digests     stream 00112233445566aa, store 8899aabbccddeeff
+    comparable  yes
 
     """

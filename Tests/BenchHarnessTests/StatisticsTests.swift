@@ -50,6 +50,11 @@ import Testing
         #expect(TextFormat.stamp(unixSeconds: 1_640_995_200) == "20220101-000000")
     }
 
+    @Test func nouns() {
+        #expect(TextFormat.many(1, "flush") == "1 flush" && TextFormat.many(0, "flush") == "0 flushes")
+        #expect(TextFormat.many(2, "part") == "2 parts" && TextFormat.many(123_456, "block") == "123 k blocks")
+    }
+
     @Test func fixedDecimals() {
         #expect(TextFormat.fixed(2.005, 1) == "2.0")
         #expect(TextFormat.fixed(-0.04, 1) == "0.0")

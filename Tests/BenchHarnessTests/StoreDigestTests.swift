@@ -56,6 +56,13 @@ import Testing
         #expect(Self.digest([[1, 2, 3], [6]]).normalised == 2)
     }
 
+    @Test func opaqueItemsAreNotTakenApart() {
+        var digest = StoreDigest(unitesTagRows: false)
+        Self.row(1, "job", "api", [1, 2, 3]).withUnsafeBytes { digest.add($0) }
+        _ = digest.finish()
+        #expect(digest.normalisedItems == 1)
+    }
+
     @Test(arguments: TestSeeds.thisRun)
     func anyGroupingOfRandomRowsGivesOneDigest(seed: UInt64) {
         var random = SplitMix64(seed: seed)

@@ -15,10 +15,12 @@ struct Yardsticks {
     var itemSortNanoseconds = 0.0
 
     /// Measures all of them, those with items on a sample of the run's own (at least one item).
-    static func measure(_ sample: borrowing ItemSample, level: Int) throws(HarnessError) -> Yardsticks {
+    static func measure(
+        _ sample: borrowing ItemSample, level: Int, memoryBytes: Int
+    ) throws(HarnessError) -> Yardsticks {
         var result = Yardsticks()
-        result.memcpyBytesPerSecond = memcpyRate(bytes: 64 << 20, rounds: 5)
-        result.randomReadNanoseconds = randomRead(bytes: 64 << 20, steps: 200_000, rounds: 3)
+        result.memcpyBytesPerSecond = memcpyRate(bytes: memoryBytes, rounds: 5)
+        result.randomReadNanoseconds = randomRead(bytes: memoryBytes, steps: 200_000, rounds: 3)
         try Interrupt.check()
         (result.zstdBytesPerSecond, result.zstdRatio) = sample.zstd(level: level, rounds: 3)
         try Interrupt.check()

@@ -5,7 +5,8 @@
 // repetition the case gives a digest of its result: it has to be the same every time, and the same in all cases of one
 // group, so that faster cannot mean different.
 //
-// Under valgrind the measured regions alone are counted (callgrind --instr-atstart=no); elsewhere these calls do nothing.
+// Under valgrind the measured regions alone are counted (callgrind --instr-atstart=no): of several, the last one, so a
+// profile is taken of one case and one repetition. Elsewhere these calls do nothing.
 
 import StorageRuntime
 
@@ -45,6 +46,8 @@ public struct MicroOptions: Sendable {
     public var seed: UInt64 = 42
     /// Scale of the input: 1 is what the budgets are about; tests take less.
     public var scale = 1.0
+    /// Only cases whose name contains this are run; nil runs all.
+    public var only: String?
     /// Directory in which benchmarks that need a table may put one, under a name of their own.
     public var directory = "."
 
@@ -69,6 +72,8 @@ public struct MicroBenchmark: Sendable {
             name: "codec", summary: "encode and decode a block of 1000 short items, zstd left out (B12)",
             make: CodecCase.cases),
         MicroBenchmark(name: "memcpy", summary: "copy 64 MiB, the memory's own speed", make: MemcpyCase.cases),
+        MicroBenchmark(
+            name: "merge", summary: "merge four parts of 100 k index-shaped items into one", make: MergeCase.cases),
         MicroBenchmark(
             name: "scan", summary: "pass over 1 M items of a warm table (B11)", make: ScanCase.cases),
         MicroBenchmark(
@@ -126,7 +131,16 @@ public struct MicroRunner {
     ///
     /// - Throws: `.checkFailed` when digests differ; `.interrupted`; what the cases throw.
     public func run() throws(HarnessError) -> [MicroResult] {
-        let cases = try benchmark.make(options)
+        var cases = try benchmark.make(options)
+        if let only = options.only {
+            let names = cases.map(\.name)
+            cases.removeAll { !$0.name.contains(only) }
+            if cases.isEmpty {
+                throw HarnessError(
+                    .usage,
+                    "no case of \(benchmark.name) contains '\(only)'; there are \(names.joined(separator: "; "))")
+            }
+        }
         var times = [[Double]](repeating: [], count: cases.count)
         var allocations = [UInt64](repeating: .max, count: cases.count)
         var digests = [UInt64?](repeating: nil, count: cases.count)

@@ -1,4 +1,5 @@
-// TableCases.swift - micro seek (B10) and scan (B11): a table of 1 M index-shaped items as the ingestion left it, warm.
+// TableCases.swift - micro seek (B10) and scan (B11): a table of 1 M items as the ingestion left it, warm. Items are
+// either random with 18 to 25 bytes, or shaped like the tag rows of an index with 76 bytes on average.
 //
 // The table lies in a directory of its own that is removed with the last case. One thread adds the items in batches of
 // 1000; then flush and pending merges. No forced merge: several parts are what searches meet in practice.
@@ -17,9 +18,16 @@ final class MicroTable {
     private let path: String
     private let files = RealFileSystem()
 
-    init(items: Int, options: MicroOptions) throws(HarnessError) {
-        let corpus = ItemWorkload(.indexShaped).corpus(items, seed: options.seed)
-        let path = options.directory + "/mergeset-bench-micro.tmp-\(getpid())"
+    static let workloads = [ItemWorkload(.random), ItemWorkload(.indexShaped)]
+
+    /// The directory of a benchmark's table.
+    static func path(_ workload: ItemWorkload, _ options: MicroOptions) -> String {
+        options.directory + "/mergeset-bench-\(workload.kind.rawValue).tmp-\(getpid())"
+    }
+
+    init(_ workload: ItemWorkload, items: Int, options: MicroOptions) throws(HarnessError) {
+        let corpus = workload.corpus(items, seed: options.seed)
+        let path = MicroTable.path(workload, options)
         let files = self.files
         self.path = path
         do throws(StorageError) {
@@ -63,7 +71,7 @@ final class SeekCase: MicroCase {
     private var ends: [Int] = []
     private var found: UInt64 = 0
 
-    private init(_ shared: MicroTable, seeks: Int, seed: UInt64) {
+    private init(_ shared: MicroTable, _ label: String, seeks: Int, seed: UInt64) {
         self.shared = shared
         operations = seeks
         var random = SplitMix64(seed: Seeds.derive(seed, "micro-seek"))
@@ -72,12 +80,16 @@ final class SeekCase: MicroCase {
             keys.append(shared.corpus.item(random.below(shared.corpus.count)))
             ends.append(keys.count)
         }
-        name = "exact, \(shared.table.metrics.parts) parts"
+        name = "exact, \(label), " + TextFormat.many(Double(shared.table.metrics.parts), "part")
     }
 
     static func cases(_ options: MicroOptions) throws(HarnessError) -> [any MicroCase] {
-        let table = try MicroTable(items: options.scaled(1_000_000), options: options)
-        return [SeekCase(table, seeks: options.scaled(200_000), seed: options.seed)]
+        var cases: [any MicroCase] = []
+        for workload in MicroTable.workloads {
+            let table = try MicroTable(workload, items: options.scaled(1_000_000), options: options)
+            cases.append(SeekCase(table, workload.name, seeks: options.scaled(200_000), seed: options.seed))
+        }
+        return cases
     }
 
     var counts: [(name: String, value: UInt64)] { [("found", found), ("parts", shared.table.metrics.parts)] }
@@ -105,21 +117,27 @@ final class SeekCase: MicroCase {
 final class ScanCase: MicroCase {
     let name: String
     let unit = "item"
-    let group = "scan"
+    let group: String
     let operations: Int
     let budget: String? = "B11, ns/item: reference 18-25, at least 8, aim 4"
     private let shared: MicroTable
     private var checksum: UInt64 = 0
     private var items: UInt64 = 0
 
-    private init(_ shared: MicroTable) {
+    private init(_ shared: MicroTable, _ label: String) {
         self.shared = shared
+        group = label
         operations = Int(shared.table.metrics.items)
-        name = "all items, \(shared.table.metrics.parts) parts"
+        name = "all items, \(label), " + TextFormat.many(Double(shared.table.metrics.parts), "part")
     }
 
     static func cases(_ options: MicroOptions) throws(HarnessError) -> [any MicroCase] {
-        [ScanCase(try MicroTable(items: options.scaled(1_000_000), options: options))]
+        var cases: [any MicroCase] = []
+        for workload in MicroTable.workloads {
+            let table = try MicroTable(workload, items: options.scaled(1_000_000), options: options)
+            cases.append(ScanCase(table, workload.name))
+        }
+        return cases
     }
 
     var counts: [(name: String, value: UInt64)] { [("items", items), ("parts", shared.table.metrics.parts)] }

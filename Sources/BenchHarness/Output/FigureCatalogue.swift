@@ -42,11 +42,11 @@ public enum FigureCatalogue {
                 "settled_items_per_second", "1/s", .higher, .timed,
                 "normalised items added / wall seconds of ingest and debt"),
             .init(
-                "interval_items_per_second_min", "1/s", .higher, .timed,
-                "normalised items added in the slowest interval of the ingest / its length; the last, partial interval is left out"
+                "interval_rows_per_second_min", "1/s", .higher, .timed,
+                "series (or items) added in the slowest interval of the ingest / its length; the last, partial interval is left out"
             ),
             .init(
-                "interval_items_per_second_p5", "1/s", .higher, .timed,
+                "interval_rows_per_second_p5", "1/s", .higher, .timed,
                 "the interval rate that 5 % of the intervals of the ingest do not exceed"),
             .init("ingest_seconds", "s", .lower, .timed, "wall seconds of the ingest"),
             .init("debt_seconds", "s", .lower, .timed, "wall seconds of the debt: last flush, pending merges"),
@@ -183,7 +183,7 @@ public enum FigureCatalogue {
                 "seeks that found their item / seeks; must be 1"),
             .init(
                 "scan_ns_per_item", "ns", .lower, .timed,
-                "wall time of one pass over all items / items delivered; the consumer hashes the first 8 bytes"),
+                "wall time of the second pass over all items / items delivered; the consumer hashes the first 8 bytes"),
             .init("scan_items_per_second", "1/s", .higher, .timed, "items delivered / wall time of that pass"),
         ])
 

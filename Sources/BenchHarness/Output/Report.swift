@@ -67,7 +67,9 @@ public enum Report {
             figures.text("series_per_second") { TextFormat.count($0) + " series/s" },
             figures.text("items_per_second") { TextFormat.count($0) + " items/s" },
             figures.text("input_bytes_per_second") { TextFormat.bytes($0) + "/s of input" },
-            figures.text("interval_items_per_second_min") { "slowest interval " + TextFormat.count($0) + " items/s" },
+            figures.text("interval_rows_per_second_min") {
+                "slowest interval " + TextFormat.count($0) + " \(record.observed.kind)/s"
+            },
             figures.text("settled_series_per_second") { TextFormat.count($0) + " series/s with the debt" },
         ].compactMap { $0 }
     }
@@ -89,7 +91,7 @@ public enum Report {
             figures.text("stalls") { count in
                 count == 0
                     ? "no stalls"
-                    : TextFormat.count(count) + " stalls, " + TextFormat.seconds(figures["stall_seconds"] ?? 0)
+                    : TextFormat.many(count, "stall") + ", " + TextFormat.seconds(figures["stall_seconds"] ?? 0)
             },
             figures.text("close_seconds") { "close " + TextFormat.seconds($0) },
         ].compactMap { $0 }
@@ -101,13 +103,13 @@ public enum Report {
             figures.text("write_amplification_ratio") { TextFormat.short($0) + " bytes written/normalised" },
             figures.text("write_amplification_over_flush_ratio") { TextFormat.short($0) + " bytes written/flushed" },
             figures.text("flushes") { flushes in
-                TextFormat.count(flushes) + " flushes " + TextFormat.bytes(figures["flushed_file_bytes"] ?? 0)
+                TextFormat.many(flushes, "flush") + " " + TextFormat.bytes(figures["flushed_file_bytes"] ?? 0)
             },
             figures.text("merges") { merges in
-                TextFormat.count(merges) + " merges " + TextFormat.bytes(figures["merged_file_bytes"] ?? 0)
+                TextFormat.many(merges, "merge") + " " + TextFormat.bytes(figures["merged_file_bytes"] ?? 0)
             },
             figures.text("kernel_written_bytes") { "kernel " + TextFormat.bytes($0) },
-            figures.text("file_sync_calls") { TextFormat.count($0) + " syncs" },
+            figures.text("file_sync_calls") { TextFormat.many($0, "sync") },
         ].compactMap { $0 }
     }
 
@@ -135,9 +137,9 @@ public enum Report {
             figures.text("index_bytes_per_series") { TextFormat.short($0) + " B/series" },
             figures.text("index_bytes_per_item") { TextFormat.short($0) + " B/item" },
             figures.text("parts") { parts in
-                TextFormat.count(parts) + " parts (at most " + TextFormat.count(figures["parts_max"] ?? parts) + ")"
+                TextFormat.many(parts, "part") + " (at most " + TextFormat.count(figures["parts_max"] ?? parts) + ")"
             },
-            figures.text("blocks") { TextFormat.count($0) + " blocks" },
+            figures.text("blocks") { TextFormat.many($0, "block") },
             figures.text("items_per_block") { TextFormat.short($0) + " items/block" },
             figures.text("forced_merge_size_ratio") { TextFormat.short($0) + " x the size after a forced merge" },
         ].compactMap { $0 }
@@ -173,8 +175,8 @@ public enum Report {
 
     private static func memory(_ figures: FigureReader) -> [String] {
         [
-            figures.text("peak_memory_bytes") { "peak " + TextFormat.bytes($0) + " without the generator's" },
-            figures.text("generator_mapped_bytes") { TextFormat.bytes($0) },
+            figures.text("peak_memory_bytes") { "peak " + TextFormat.bytes($0) },
+            figures.text("generator_mapped_bytes") { "generator (left out) " + TextFormat.bytes($0) },
             figures.text("heap_allocated_bytes") { "allocated " + TextFormat.bytes($0) },
             figures.text("heap_resident_bytes") { "resident " + TextFormat.bytes($0) },
             figures.text("heap_metadata_bytes") { "metadata " + TextFormat.bytes($0) },

@@ -49,6 +49,12 @@ public enum TextFormat {
         return size < 999.5e6 ? short(value / 1e6) + " M" : short(value / 1e9) + " G"
     }
 
+    /// A count with its noun: `1 part`, `2 parts`. Nouns in -s and -sh take -es.
+    public static func many(_ value: Double, _ noun: String) -> String {
+        if value == 1 { return "1 " + noun }
+        return count(value) + " " + noun + (noun.hasSuffix("s") || noun.hasSuffix("sh") ? "es" : "s")
+    }
+
     /// Bytes in decimal units, as disks are sold: `512 B`, `1.23 kB`, `45.6 MB`, `7.89 GB`.
     public static func bytes(_ value: Double) -> String {
         let size = abs(value)

@@ -4,7 +4,7 @@
 //   2  ingest        timed; CPU, peak memory and allocations are counted from here
 //   3  debt          last flush, pending merges; the counting ends here
 //   4  seek          exact seeks in random order: the caches
-//   5  scan          one timed pass, one for the store digest
+//   5  scan          one pass for the store digest, then a timed one over what the caches hold by then
 //   6  read back     a sample of the rows; a missing item fails the run
 //   7  forced merge  if asked for: size after / before, digest must stay
 //   8  close         timed
@@ -160,6 +160,7 @@ public struct BenchRun {
         measured.figures.set("file_write_calls", files.counters.writeCalls &- filesBefore.writeCalls)
         measured.figures.set("file_sync_calls", files.counters.syncCalls &- filesBefore.syncCalls)
         RunFigures.setTable(metrics, &measured.figures)
+        if subject.kind == .series { RunFigures.setNamespaces(metrics, &measured.figures) }
         measured.figures.set("index_bytes_per_series", Double(metrics.sizeBytes) / perRow)
         measured.observed.itemsPerSeries = items / rows
         measured.observed.itemBytesPerSeries = Double(metrics.normalisedBytesAdded) / rows
@@ -184,13 +185,14 @@ public struct BenchRun {
                 measured.fail("\(seek.seeks - seek.found) of \(seek.seeks) seeks did not find their item")
             }
         }
-        let scan = ScanPhase(table: table, progress: progress)
+        let scan = ScanPhase(kind: subject.kind, table: table, progress: progress)
+        // The digest's pass goes first and warms the caches for the measured one.
+        let contents = try scan.digest(expectedItems: Int(left.items))
         let pass = try scan.measure(expectedItems: Int(left.items))
         if pass.items > 0 {
             measured.figures.set("scan_ns_per_item", pass.wallSeconds * 1e9 / Double(pass.items))
             measured.figures.set("scan_items_per_second", Double(pass.items) / pass.wallSeconds)
         }
-        let contents = try scan.digest(expectedItems: Int(left.items))
         measured.observed.storeDigest = HexText.digits(contents.digest)
         measured.figures.set("normalised_items_in_table", contents.normalisedItems)
         measured.figures.set("index_bytes_per_item", Double(left.sizeBytes) / Double(contents.normalisedItems))
@@ -234,7 +236,8 @@ public struct BenchRun {
         try Interrupt.check()
         let merged = table.metrics
         measured.figures.set("forced_merge_size_ratio", Double(left.sizeBytes) / Double(merged.sizeBytes))
-        let contents = try ScanPhase(table: table, progress: progress).digest(expectedItems: Int(merged.items))
+        let contents = try ScanPhase(kind: subject.kind, table: table, progress: progress).digest(
+            expectedItems: Int(merged.items))
         if HexText.digits(contents.digest) != measured.observed.storeDigest {
             measured.fail("the forced merge has changed the contents of the table")
         }
@@ -243,10 +246,9 @@ public struct BenchRun {
     private func measureYardsticks(items: Int, _ figures: inout FigureSet) throws(HarnessError) {
         var sample = ItemSample()
         var ingest = IndexIngest(date: subject.date)
-        let limit = 100_000
         do throws(StorageError) {
             var row = 0
-            while row < subject.input.count, sample.refs.count < limit {
+            while row < subject.input.count, sample.refs.count < options.yardstickItems {
                 switch subject.kind {
                 case .items: sample.append(subject.input[row])
                 case .series:
@@ -256,7 +258,7 @@ public struct BenchRun {
             }
         } catch { throw HarnessError(error, while: "making the items of the yardsticks") }
         let level = options.table.compressionLevel ?? Yardsticks.compressionLevel(items: items)
-        let sticks = try Yardsticks.measure(sample, level: level)
+        let sticks = try Yardsticks.measure(sample, level: level, memoryBytes: options.yardstickBytes)
         figures.set("memcpy_bytes_per_second", sticks.memcpyBytesPerSecond)
         figures.set("random_read_ns", sticks.randomReadNanoseconds)
         figures.set("zstd_level", Double(level))
@@ -302,12 +304,12 @@ public struct BenchRun {
     }
 
     private func setIntervalFigures(_ intervals: [IntervalRecord], _ figures: inout FigureSet) {
+        if let peak = intervals.map(\.heapAllocatedBytes).max() { figures.set("heap_allocated_peak_bytes", peak) }
         // The last interval of the ingest ends somewhere in the middle of the next one's time.
-        let rates = Statistics(intervals.filter { $0.phase == "ingest" }.dropLast().map(\.itemsPerSecond))
+        let rates = Statistics(intervals.filter { $0.phase == "ingest" }.dropLast().map(\.perSecond))
         guard rates.count > 0 else { return }
-        figures.set("interval_items_per_second_min", rates.min)
-        figures.set("interval_items_per_second_p5", rates.percentile(0.05))
-        figures.set("heap_allocated_peak_bytes", intervals.map(\.heapAllocatedBytes).max() ?? 0)
+        figures.set("interval_rows_per_second_min", rates.min)
+        figures.set("interval_rows_per_second_p5", rates.percentile(0.05))
     }
 
     private func outcome(

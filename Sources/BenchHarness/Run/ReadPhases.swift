@@ -58,6 +58,7 @@ struct SeekPhase {
 
 /// Passes over all items.
 struct ScanPhase {
+    let kind: RunSubject.Kind
     let table: Table
     let progress: Progress
 
@@ -100,7 +101,7 @@ struct ScanPhase {
     /// The digest of all items.
     func digest(expectedItems: Int) throws(HarnessError) -> Contents {
         progress.begin("digest", total: expectedItems, unit: "items")
-        var digest = StoreDigest()
+        var digest = StoreDigest(unitesTagRows: kind == .series)
         do throws(StorageError) {
             var cursor = table.cursor()
             try cursor.seek(UnsafeRawBufferPointer(start: nil, count: 0))

@@ -46,12 +46,13 @@ public enum RunDriver {
     /// - Parameters:
     ///   - files: Where table and report are written.
     ///   - print: Receives the report.
-    ///   - tell: Receives what is told while it runs.
+    ///   - style: How to tell what happens while it runs; nil takes what suits standard error.
+    ///   - tell: Receives what is told.
     /// - Throws: What kept the run from finishing; nothing is left of it then. A check that has failed inside a run is
     ///   thrown, too, but after the report was written.
     public static func run(
         _ request: RunRequest, files: any FileSystem, print: (String) -> Void,
-        tell: @escaping @Sendable (String) -> Void = StatusDisplay.writeError
+        style: StatusDisplay.Style? = nil, tell: @escaping @Sendable (String) -> Void = StatusDisplay.writeError
     ) throws(HarnessError) {
         let start = WallClock.nanoseconds
         var request = request
@@ -61,7 +62,8 @@ public enum RunDriver {
             files: files, out: out, data: request.options.data, keepsData: request.options.keepsData)
         defer { directory.discard() }
         let provenance = Provenance.atStart()
-        let status = StatusDisplay(style: .automatic(quiet: request.options.isQuiet), write: tell)
+        let status = StatusDisplay(
+            style: style ?? .automatic(quiet: request.options.isQuiet), write: tell)
         status.show(StatusSnapshot(phase: "generate", done: 0, total: 0, unit: ""))
         let subject = try plan.generate(seed: request.options.seed)
         try Interrupt.check()

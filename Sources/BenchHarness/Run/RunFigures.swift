@@ -26,6 +26,16 @@ enum RunFigures {
         figures.set("assisted_merges", metrics.assistedMerges)
         figures.set("blocks_encoded", metrics.blocksEncoded)
         figures.set("blocks_copied", metrics.blocksCopied)
+        figures.set("index_bytes", metrics.sizeBytes)
+        figures.set("items_in_table", metrics.items)
+        figures.set("parts", metrics.parts)
+        figures.set("parts_max", metrics.partsMax)
+        figures.set("blocks", metrics.blocks)
+        figures.set("items_per_block", Double(metrics.items) / Double(metrics.blocks))
+    }
+
+    /// Amplification by namespace, for tables of an index.
+    static func setNamespaces(_ metrics: TableMetrics, _ figures: inout FigureSet) {
         for (kind, namespace) in zip(metrics.kinds, FigureCatalogue.namespaces)
         where kind.flushedItems > 0 || kind.mergedItems > 0 {
             figures.set("flushed_items_" + namespace, kind.flushedItems)
@@ -35,12 +45,6 @@ enum RunFigures {
             figures.set(
                 "merge_amplification_\(namespace)_ratio", Double(kind.mergedItems) / Double(kind.flushedItems))
         }
-        figures.set("index_bytes", metrics.sizeBytes)
-        figures.set("items_in_table", metrics.items)
-        figures.set("parts", metrics.parts)
-        figures.set("parts_max", metrics.partsMax)
-        figures.set("blocks", metrics.blocks)
-        figures.set("items_per_block", Double(metrics.items) / Double(metrics.blocks))
     }
 
     /// The figures of a cache for what happened between two moments; contents are those of the later one.

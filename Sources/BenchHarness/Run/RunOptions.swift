@@ -26,6 +26,9 @@ public struct RunOptions: Sendable {
     public var seeks = 100_000
     /// Series (or items) that are read back.
     public var readBackSample = 200
+    /// Bytes that the yardsticks of the memory work on, and items of those of sorting and compressing. Figures of runs
+    /// with other values than these cannot be compared; tests take less.
+    public var yardstickBytes = 64 << 20, yardstickItems = 100_000
     /// Options of the table.
     public var table = TableOptions()
     /// What was given with --set, for the record.

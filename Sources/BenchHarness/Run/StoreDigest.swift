@@ -4,6 +4,7 @@
 // and 6) of one tag are taken together, their ids sorted, duplicates removed, and each id digested as a row of its own.
 // All rows of a tag are neighbours in the table, since they share a prefix that no other row starts with. Other items
 // are digested as they are; equal neighbours count once.
+// Tables of opaque items are digested without this, since random bytes may look like a tag row.
 //
 // Threads: one owner.
 
@@ -26,10 +27,12 @@ public struct StoreDigest: ~Copyable {
     private var previous = RawBuffer(capacity: 1024)
     private var hasPrevious = false
 
+    private let unitesTagRows: Bool
+
     private static let piecesBytes = 64 << 10
 
-    /// The digest of no items.
-    public init() {}
+    /// The digest of no items. Without `unitesTagRows` all items are opaque.
+    public init(unitesTagRows: Bool = true) { self.unitesTagRows = unitesTagRows }
 
     /// Takes the next item of the table.
     public mutating func add(_ item: UnsafeRawBufferPointer) {
@@ -40,7 +43,7 @@ public struct StoreDigest: ~Copyable {
         previous.append(item)
         hasPrevious = true
 
-        guard let first = item.first, first == TagRow.globalKind || first == TagRow.perDayKind,
+        guard unitesTagRows, let first = item.first, first == TagRow.globalKind || first == TagRow.perDayKind,
             let row = try? TagRow(item)
         else {
             flushIDs()
