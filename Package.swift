@@ -47,7 +47,7 @@ let package = Package(
             "BenchHarness",
             uses: [
                 "Workloads", "SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CJemalloc",
-                "CBenchAllocator",
+                "CBenchAllocator", "CIntrinsics",
             ])
         + [
             .executableTarget(
