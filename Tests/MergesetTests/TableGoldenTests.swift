@@ -178,7 +178,7 @@ import Testing
     @Test(arguments: TagRowMerging.allCases) func indexItemsAddedHere(merging: TagRowMerging) throws {
         let expected = try Golden.json("mergeset/tables/index.expected.json")
         var payload = RawBuffer()
-        try Golden.bytes("mergeset/tables/index.added.bin.zst").withUnsafeBytes {
+        _ = try Golden.bytes("mergeset/tables/index.added.bin.zst").withUnsafeBytes {
             try Zstd.decompress($0, into: &payload, limitBytes: 64 << 20)
         }
         let bytes = payload.array()
