@@ -10,7 +10,7 @@ import Testing
 
 @testable import Mergeset
 
-@Suite struct BlockCacheTests {
+@Suite(.serialized) struct BlockCacheTests {
     private final class Piece: CachedBlock {
         var firstAddress: UInt { 0 }
         let number: Int

@@ -88,8 +88,8 @@ final class MemoryRun: @unchecked Sendable {
         return UnsafeRawBufferPointer(start: base + Int(ref.offset), count: Int(ref.length))
     }
 
-    /// Bytes of memory.
-    var memoryBytes: Int { arena.capacity + refs.capacity * MemoryLayout<ItemRef>.stride }
+    /// Bytes of memory in use. The rest of the arena has not been touched, or waits in it for the next run anyhow.
+    var memoryBytes: Int { arena.count + refs.count * MemoryLayout<ItemRef>.stride }
 
     /// Position of the first item that is not smaller than `key`. O(log items) comparisons.
     func lowerBound(_ key: UnsafeRawBufferPointer) -> Int {

@@ -20,6 +20,7 @@ extension Table {
         try checkIsOpen()
         try flushEverything()
         options.onNewItems?()
+        assistMerges()
         environment.scheduler.checkpoint()
     }
 
@@ -124,6 +125,8 @@ extension Table {
 
     /// Opens a part just made. It is durable already, so a failure here cannot be mended by trying again.
     func openNew(_ target: String) throws(StorageError) -> FilePart {
+        // A read that failed once often succeeds when it is tried again; stopping the table is the last resort.
+        if let part = try? FilePart(path: target, files: files, caches: caches) { return part }
         do throws(StorageError) {
             return try FilePart(path: target, files: files, caches: caches)
         } catch {

@@ -226,10 +226,10 @@ public final class Table: @unchecked Sendable {
         let start = environment.clock.monotonicNanoseconds
         counters.stalls.add()
         defer { counters.stallNanoseconds.add(environment.clock.monotonicNanoseconds - start) }
-        flusher?.wake()
         if environment.scheduler.hasThreads {
-            try state.waitForRoom(limit)
+            try state.waitForRoom(limit) { flusher?.wake() }
         } else {
+            flusher?.wake()
             environment.scheduler.checkpoint()
             if state.pendingBytes >= limit, let error = state.flushError { throw error }
         }

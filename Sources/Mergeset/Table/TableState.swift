@@ -17,6 +17,7 @@ final class TableState: @unchecked Sendable {
     private var sealsRunning: Set<Int> = []
     private var memoryBytes = 0
     private var lastFlushError: StorageError?
+    private var flushFailures: UInt64 = 0
     private var fatal: StorageError?
     private var largestPartCount: Int
 
@@ -103,7 +104,10 @@ final class TableState: @unchecked Sendable {
     }
 
     func flushFailed(_ error: StorageError) {
-        lock.withLock { lastFlushError = error }
+        lock.withLock {
+            lastFlushError = error
+            flushFailures += 1
+        }
         changed.broadcast()
     }
 
@@ -113,12 +117,19 @@ final class TableState: @unchecked Sendable {
         changed.broadcast()
     }
 
-    /// Waits until the sealed runs take less than `limit` bytes.
-    func waitForRoom(_ limit: UInt64) throws(StorageError) {
+    /// Waits until the sealed runs take less than `limit` bytes. `wake` asks for a flush.
+    ///
+    /// - Throws: The error of a flush that failed after the call: what failed before may have been mended since.
+    func waitForRoom(_ limit: UInt64, wake: () -> Void) throws(StorageError) {
         lock.lock()
         defer { lock.unlock() }
+        let failuresBefore = flushFailures
+        lock.unlock()
+        wake()
+        lock.lock()
         while UInt64(memoryBytes) >= limit {
-            if let error = fatal ?? lastFlushError { throw error }
+            if let error = fatal { throw error }
+            if flushFailures > failuresBefore, let error = lastFlushError { throw error }
             changed.wait(lock, nanoseconds: 1_000_000_000)
         }
     }
