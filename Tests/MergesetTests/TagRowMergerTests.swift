@@ -1,0 +1,104 @@
+// Uniting tag rows on their way through flushes and merges: whatever rows come, in order or not, the pairs of prefix and id
+// stay the same, and the rows written are in order and not too long.
+
+import StorageBytes
+import StorageFiles
+import StorageRuntime
+import TestSupport
+import Testing
+
+@testable import Mergeset
+
+@Suite struct TagRowMergerTests {
+    /// Single-id rows of what is in `items`, without duplicates; other items as they are.
+    private func normalised(_ items: [[UInt8]]) -> [[UInt8]] {
+        var rows: Set<[UInt8]> = []
+        var others: [[UInt8]] = []
+        for item in items {
+            guard let kind = item.first, kind == 1 || kind == 6 else {
+                others.append(item)
+                continue
+            }
+            // The tags of this test have no escapes: two terminators end the prefix.
+            var end = kind == 1 ? 9 : 17
+            for _ in 0..<2 {
+                while item[end] != 1 { end += 1 }
+                end += 1
+            }
+            for start in stride(from: end, to: item.count, by: 8) {
+                rows.insert(Array(item[..<end]) + item[start..<(start + 8)])
+            }
+        }
+        return (Array(rows) + others).sorted(by: isSmaller)
+    }
+
+    private func bigEndian(_ value: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) }
+    }
+
+    @Test(arguments: TestSeeds.thisRun, [TagRowMerging.streaming, .blockwise])
+    func randomRowsKeepTheirPairs(seed: UInt64, merging: TagRowMerging) throws {
+        var random = SplitMix64(seed: seed)
+        let files = SimulatedFileSystem()
+        var options = TableOptions()
+        options.shardCount = 1
+        options.tagRowMerging = merging
+        options.mergesInBackground = false
+        let table = try Table.open(
+            "/table", options: options, files: files, environment: .deterministic(seed: seed))
+        let longTag = [UInt8](repeating: UInt8(ascii: "z"), count: 64_000)
+        var added: [[UInt8]] = []
+        for _ in 0..<8 {
+            var batch: [[UInt8]] = []
+            for _ in 0..<(20 + random.below(120)) {
+                if random.below(6) == 0 {
+                    batch.append([UInt8([0, 2, 3, 5, 7][random.below(5)])] + bigEndian(random.next()))
+                    continue
+                }
+                var row: [UInt8] = random.below(2) == 0 ? [1] : [6]
+                row += bigEndian(UInt64(random.below(2)))
+                if row[0] == 6 { row += bigEndian(UInt64(19_000 + random.below(2))) }
+                row += Array("key\(random.below(2))".utf8) + [1]
+                row += (random.below(40) == 0 ? longTag : Array("value\(random.below(3))".utf8)) + [1]
+                let count = row.count > 60_000 ? 1 + random.below(20) : 1 + random.below(random.below(3) == 0 ? 200 : 4)
+                var ids = (0..<count).map { _ in UInt64(random.below(400)) }
+                if random.below(3) != 0 { ids = Array(Set(ids)).sorted() }
+                for id in ids { row += bigEndian(id) }
+                batch.append(row)
+            }
+            try table.add(batch, isAllOrNothing: true)
+            added += batch
+            try table.flush()
+        }
+        let expected = normalised(added)
+        for step in ["flushed", "merged", "merged again"] {
+            let items = try table.scan()
+            #expect(zip(items, items.dropFirst()).allSatisfy { !isSmaller($1, $0) }, "\(step)")
+            #expect(items.allSatisfy { $0.count <= Limits.itemBytesMax }, "\(step)")
+            #expect(normalised(items) == expected, "\(step)")
+            if step == "merged", merging == .streaming {
+                // Whole rows come through alone; united ones have at most 126 ids.
+                #expect(items.count <= added.count, "\(step)")
+            }
+            try table.mergeAll()
+        }
+        try table.close()
+    }
+
+    @Test func rowsOfOneTagBecomeFew() throws {
+        let files = SimulatedFileSystem()
+        var options = TableOptions()
+        options.tagRowMerging = .streaming
+        let table = try Table.open("/table", options: options, files: files, environment: .deterministic())
+        let prefix: [UInt8] = [1] + bigEndian(0) + Array("a".utf8) + [1] + Array("b".utf8) + [1]
+        for part in 0..<4 {
+            try table.add((0..<250).map { prefix + bigEndian(UInt64($0 * 4 + part)) })
+            try table.flush()
+        }
+        try table.mergeAll()
+        let items = try table.scan()
+        #expect(items.count == (1000 + Limits.rowIDsMax - 1) / Limits.rowIDsMax)
+        #expect(items.reduce(0) { $0 + ($1.count - prefix.count) / 8 } == 1000)
+        try table.close()
+    }
+}
