@@ -24,6 +24,7 @@ let package = Package(
         .executable(name: "mergeset-bench", targets: ["mergeset-bench"]),
         .library(name: "Mergeset", targets: ["Mergeset"]),
         .library(name: "SeriesIndex", targets: ["SeriesIndex"]),
+        .library(name: "StorageEngine", targets: ["StorageEngine"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -41,13 +42,17 @@ let package = Package(
         + room("StorageRuntime", uses: ["StorageBytes", "CIntrinsics"])
         + room("StorageFiles", uses: ["StorageRuntime", "StorageBytes"])
         + room("Mergeset", uses: ["StorageFiles", "StorageRuntime", "StorageBytes"])
-        + room("SeriesIndex", uses: ["Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes"])
+        + room(
+            "SeriesIndex", uses: ["Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CIntrinsics"])
+        + room(
+            "StorageEngine",
+            uses: ["SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CIntrinsics"])
         + room("Workloads", uses: ["StorageRuntime", "StorageBytes", yams])
         + room(
             "BenchHarness",
             uses: [
-                "Workloads", "SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CJemalloc",
-                "CBenchAllocator", "CIntrinsics",
+                "Workloads", "StorageEngine", "SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime",
+                "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics",
             ])
         + [
             .executableTarget(

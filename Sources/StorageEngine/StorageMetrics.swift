@@ -1,0 +1,97 @@
+// StorageMetrics.swift - what a storage counts, under the names of docs/format/series-index.md, 14.
+//
+// Counters only grow, over rotations of the index, too; gauges show the moment.
+
+import Mergeset
+
+/// Requests and contents of a cache.
+public struct CacheMetrics: Sendable, Equatable {
+    /// Lookups, and those that found nothing: `vm_cache_requests_total`, `vm_cache_misses_total`.
+    public var requests: UInt64 = 0, misses: UInt64 = 0
+    /// Entries thrown out to make room, and entries that were not taken in for want of room.
+    public var evictions: UInt64 = 0, refusals: UInt64 = 0
+    /// Times the cache was emptied.
+    public var resets: UInt64 = 0
+    /// Entries and their bytes now, and the most bytes allowed.
+    public var entries: UInt64 = 0, bytes: UInt64 = 0, bytesMax: UInt64 = 0
+
+    /// All zero.
+    public init() {}
+
+    /// 1 - misses / requests; nil without requests.
+    public var hitRatio: Double? { requests == 0 ? nil : 1 - Double(misses) / Double(requests) }
+}
+
+/// Why rows took the slow path: the causes of `vm_slow_row_inserts_total`.
+public struct SlowInsertCauses: Sendable, Equatable {
+    /// The series was new.
+    public var newSeries: UInt64 = 0
+    /// The series was in the current index table; its name was not in the TSID cache (never put in since the start,
+    /// thrown out, or another order of labels).
+    public var cacheMiss: UInt64 = 0
+    /// The series was found in the previous index table and registered in the current one.
+    public var rotation: UInt64 = 0
+
+    /// All zero.
+    public init() {}
+}
+
+/// Counters and gauges of a storage.
+public struct StorageMetrics: Sendable, Equatable {
+    /// `vm_rows_added_to_storage_total`: rows of blocks that succeeded, skipped rows included.
+    public var rowsAdded: UInt64 = 0
+    /// `vm_rows_ignored_total` by reason; the last two are silent in the reference.
+    public var rowsTooOld: UInt64 = 0, rowsTooNew: UInt64 = 0, rowsNaN: UInt64 = 0
+    /// Rows dropped for a raw name that does not decode, and for a name that is too long.
+    public var rowsInvalidName: UInt64 = 0, rowsTooLongName: UInt64 = 0
+    /// Rows dropped because their series could be neither found nor created.
+    public var rowsFailed: UInt64 = 0
+    /// `vm_slow_row_inserts_total`, and why.
+    public var slowRowInserts: UInt64 = 0
+    /// The causes of ``slowRowInserts``; rows that failed are in none.
+    public var slowRowCauses = SlowInsertCauses()
+    /// `vm_slow_per_day_index_inserts_total`.
+    public var slowPerDayInserts: UInt64 = 0
+    /// Of ``slowPerDayInserts``: entries for the next day, asked for ahead of time.
+    public var nextDayPrefills: UInt64 = 0
+    /// Per-day entries that were written.
+    public var perDayEntriesWritten: UInt64 = 0
+    /// `vm_new_timeseries_created_total`: global registrations, those taken over from the previous table included.
+    public var newSeriesCreated: UInt64 = 0
+    /// Of ``newSeriesCreated``: registrations taken over from the previous table.
+    public var seriesCarriedOver: UInt64 = 0
+    /// `vm_deleted_metrics_total{type="indexdb"}`.
+    public var deletedSeries: UInt64 = 0
+    /// `vm_hourly_series_limit_rows_dropped_total`, `vm_daily_series_limit_rows_dropped_total`.
+    public var rowsOverHourlyLimit: UInt64 = 0, rowsOverDailyLimit: UInt64 = 0
+    /// `vm_concurrent_addrows_*`.
+    public var addRowsLimitReached: UInt64 = 0, addRowsTimeouts: UInt64 = 0, addRowsDroppedRows: UInt64 = 0
+    /// `vm_concurrent_addrows_capacity`, `vm_concurrent_addrows_current`.
+    public var addRowsCapacity: UInt64 = 0, addRowsCurrent: UInt64 = 0
+    /// Index tables started by rotation since the storage was opened.
+    public var indexRotations: UInt64 = 0
+    /// Lookups of names that had to search a table, and of these the ones that found nothing: the filter of names was
+    /// wrong, or not there yet.
+    public var nameSearches: UInt64 = 0, nameSearchesInVain: UInt64 = 0
+
+    /// `storage/tsid`: raw name to TSID.
+    public var tsidCache = CacheMetrics()
+    /// `storage/metricIDs`: id to TSID.
+    public var metricIDCache = CacheMetrics()
+    /// `storage/metricName`: id to name.
+    public var metricNameCache = CacheMetrics()
+    /// `storage/date_metricID`: requests are rows that reached it.
+    public var dateMetricIDCache = CacheMetrics()
+    /// `storage/hour_metric_ids`: requests are rows of the current hour, misses those whose series was not in its set.
+    public var hourMetricIDs = CacheMetrics()
+    /// `storage/next_day_metric_ids`.
+    public var nextDayMetricIDs = CacheMetrics()
+    /// Bytes of the filters that tell that a name is new.
+    public var nameFilterBytes: UInt64 = 0
+
+    /// The index tables, current and previous together.
+    public var index = TableMetrics()
+
+    /// All zero.
+    public init() {}
+}

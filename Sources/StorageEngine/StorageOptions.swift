@@ -1,0 +1,33 @@
+// StorageOptions.swift - what can be set when a storage is opened.
+
+import Mergeset
+
+/// Settings of a storage. The defaults suit a node with 2 GiB for caches.
+public struct StorageOptions: Sendable {
+    /// How long rows are kept, in milliseconds; 0 or less, or more than 1200 months of 31 days, means that much
+    /// (docs/format/series-index.md, 5.2).
+    public var retentionMs: Int64 = 31 * 86_400_000
+    /// Bytes for all caches together; each cache gets its share of it (docs/format/series-index.md, 7.1).
+    public var cacheBytesMax = 2 << 30
+    /// Bytes of the TSID cache; nil takes 35 % of ``cacheBytesMax``.
+    public var tsidCacheBytesMax: Int?
+    /// AddRows calls that may run at once; 0 means one per CPU.
+    public var concurrentAddRowsMax = 0
+    /// How long an AddRows call waits for its turn, in nanoseconds.
+    public var addRowsWaitNanoseconds: UInt64 = 30_000_000_000
+    /// Most different series an hour or a day; 0 means any number (docs/format/series-index.md, 6.11).
+    public var hourlySeriesMax = 0, dailySeriesMax = 0
+    /// Whether new series are registered per day, too. Off only to measure the global registration alone: searches by
+    /// day do not find such series.
+    public var registersPerDay = true
+    /// Whether each new series is logged.
+    public var logsNewSeries = false
+    /// Options of the index tables. The hook for tag rows, and the share of the block caches unless they are set, are
+    /// the engine's business.
+    public var table = TableOptions()
+    /// Receives log lines; nil drops them.
+    public var log: (@Sendable (String) -> Void)?
+
+    /// The defaults.
+    public init() {}
+}
