@@ -308,10 +308,12 @@ struct CacheShard: ~Copyable {
         }
     }
 
-    private mutating func take(_ size: Int, _ index: Int) -> UInt32 {
-        let offset = Int(chunks[index].used)
-        chunks[index].used += UInt32(size)
-        return CacheShard.position(index, offset)
+    /// Takes `size` bytes at the end of a chunk, which has them.
+    private func take(_ size: Int, _ index: Int) -> UInt32 {
+        let offset = chunks[index].used
+        // Not `+=`: built for the thread sanitizer, the compiler (6.3) stops at that.
+        chunks[index].used = offset + UInt32(size)
+        return CacheShard.position(index, Int(offset))
     }
 
     /// A place of the table of chunks that has none.
