@@ -68,6 +68,36 @@ static inline __attribute__((always_inline)) size_t ci_common_prefix(const uint8
 #endif
 }
 
+/// Positions of all bytes 01 among the first `count` bytes, ascending, at most `room` of them. Returns how many there
+/// are in all, which can be more than `room`. Sets the lowest bit of `*has_zero` when there is a byte 00 among them.
+static inline size_t ci_find_ones(
+    const uint8_t *bytes, size_t count, uint32_t *positions, size_t room, unsigned *has_zero) {
+    size_t found = 0, i = 0;
+    unsigned zeros = 0;
+#if defined(__SSE2__)
+    const __m128i one = _mm_set1_epi8(1), zero = _mm_setzero_si128();
+    for (; i + 16 <= count; i += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(bytes + i));
+        zeros |= (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, zero));
+        unsigned ones = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, one));
+        while (ones) {
+            if (found < room) positions[found] = (uint32_t)(i + (size_t)__builtin_ctz(ones));
+            found++;
+            ones &= ones - 1;
+        }
+    }
+#endif
+    for (; i < count; i++) {
+        if (bytes[i] == 0) zeros = 1;
+        if (bytes[i] == 1) {
+            if (found < room) positions[found] = (uint32_t)i;
+            found++;
+        }
+    }
+    *has_zero = zeros != 0;
+    return found;
+}
+
 /// Names the calling thread (15 bytes at most), for profilers.
 void ci_set_thread_name(const char *name);
 
