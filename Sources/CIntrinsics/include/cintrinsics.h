@@ -110,6 +110,8 @@ static inline __attribute__((always_inline)) uint64_t ci_fold61(
     uint64_t folded = ((uint64_t)sum & prime) + ((uint64_t)(sum >> 61) & prime) + (uint64_t)(sum >> 122);
     folded = (folded & prime) + (folded >> 61);
     return folded >= prime ? folded - prime : folded;
+}
+
 /// Positions of all bytes 01 among the first `count` bytes, ascending, at most `room` of them. Returns how many there
 /// are in all, which can be more than `room`. Sets the lowest bit of `*has_zero` when there is a byte 00 among them.
 static inline size_t ci_find_ones(

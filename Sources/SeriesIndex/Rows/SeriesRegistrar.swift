@@ -68,6 +68,7 @@ public struct SeriesRegistrar: ~Copyable {
     ) throws(StorageError) {
         guard parts.find(canonical) else {
             try loadEscaped(canonical)
+            let escaped = escaped
             return try add(escaped.name, tsid, registration: registration, to: &writer)
         }
         try addPlainRows(canonical, tsid, registration, &writer)

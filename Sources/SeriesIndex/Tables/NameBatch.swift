@@ -9,6 +9,7 @@
 //
 // Threads: one owner at a time; kept from block to block.
 
+import Mergeset
 import StorageBytes
 import StorageRuntime
 
@@ -137,7 +138,7 @@ public struct NameBatch: ~Copyable, @unchecked Sendable {
             var end = index &+ 1
             while end < refCount, isSameName(index, end) { end &+= 1 }
             if end &- index > 1 {
-                let group = UnsafeMutableBufferPointer(start: refs + index, count: end &- index)
+                var group = UnsafeMutableBufferPointer(start: refs + index, count: end &- index)
                 group.sort { $0.offset < $1.offset }
             }
             if nameCount == nameRoom { growNames() }

@@ -47,7 +47,9 @@ final class NameFilter: @unchecked Sendable {
     }
 
     deinit {
-        for index in 0..<levelCount.load(ordering: .acquiring) { UnsafeMutableRawPointer(levels[index].words).deallocate() }
+        for index in 0..<levelCount.load(ordering: .acquiring) {
+            UnsafeMutableRawPointer(levels[index].words).deallocate()
+        }
         levels.deallocate()
     }
 
@@ -70,7 +72,9 @@ final class NameFilter: @unchecked Sendable {
 
     /// False when the name was certainly not inserted.
     func mayContain(_ name: Fingerprint) -> Bool {
-        for index in 0..<levelCount.load(ordering: .acquiring) where isSet(block(index, name), name.high) { return true }
+        for index in 0..<levelCount.load(ordering: .acquiring) where isSet(block(index, name), name.high) {
+            return true
+        }
         return false
     }
 

@@ -111,6 +111,17 @@ final class PendingNames: Sendable {
         }
     }
 
+    /// The TSID of a name that is registered and not flushed yet. Makes no reservation.
+    func find(_ name: Fingerprint, tenant: Tenant) -> TSID? {
+        let shard = shard(name)
+        return shard.lock.withLock {
+            guard let entry = shard.current.find(name) ?? shard.closing.find(name), !entry.pointee.isReserved else {
+                return nil
+            }
+            return entry.pointee.tsid(tenant)
+        }
+    }
+
     /// A flush of everything begins: open runs have not been sealed yet.
     func willFlush() {
         for shard in shards {
