@@ -16,7 +16,7 @@ final class TSIDCache: @unchecked Sendable {
     let lock = Lock()
     var map: [Fingerprint: CachedTSID] = [:]
     var m = CacheMetrics()
-    init(bytesMax: Int, key: FingerprintKey) { self.key = key }
+    init(key: FingerprintKey, bytesMax: Int) { self.key = key }
     func find(_ f: UnsafePointer<Fingerprint>, count: Int, into: UnsafeMutablePointer<CachedTSID>) -> UInt64 {
         lock.withLock {
             var r: UInt64 = 0
@@ -50,25 +50,13 @@ final class MetricIDCache: @unchecked Sendable {
     var metrics: CacheMetrics { CacheMetrics() }
 }
 
-final class SeriesLimiter: Sendable {
-    init(countMax: Int, periodNanoseconds: UInt64, clock: any StorageClock) {}
-    func add(_ id: UInt64) -> Bool { true }
-}
+extension SavedCaches {
+    static func readTSIDs(
+        _ directory: String, _ digest: UInt64, _ bytesMax: Int, _ files: any FileSystem,
+        _ log: @Sendable (String) -> Void
+    ) -> TSIDCache? { nil }
 
-struct SavedCaches {
-    var tsids: TSIDCache
-    var sets: ActiveSets
-    static func take(
-        storage: String, indexDirectory: String, nowMs: Int64, tsidCacheBytesMax: Int, environment: Environment,
-        files: any FileSystem, log: @Sendable (String) -> Void
-    ) throws(StorageError) -> SavedCaches {
-        let hour = DateMath.hour(timestampMs: nowMs)
-        return SavedCaches(
-            tsids: TSIDCache(
-                bytesMax: tsidCacheBytesMax, key: FingerprintKey(drawing: environment.secrets("fingerprints"))),
-            sets: ActiveSets(currentHour: hour, previousHour: hour &- 1, today: DateMath.date(timestampMs: nowMs)))
-    }
-    static func save(
-        storage: String, indexDirectory: String, tsids: TSIDCache, sets: ActiveSets, files: any FileSystem
+    static func saveTSIDs(
+        _ directory: String, _ digest: UInt64, _ tsids: TSIDCache, _ files: any FileSystem
     ) throws(StorageError) {}
 }
