@@ -24,6 +24,21 @@ enum TimeText {
         return Int64(milliseconds)
     }
 
+    /// A time of the day: `18:00`, with seconds only when there are some.
+    static func timeOfDay(_ milliseconds: Int64) -> String {
+        let text = "\(pad(milliseconds / 3_600_000, 2)):\(pad(milliseconds / 60_000 % 60, 2))"
+        return milliseconds % 60_000 == 0 ? text : text + ":\(pad(milliseconds / 1000 % 60, 2))"
+    }
+
+    /// Milliseconds since midnight of a text such as `18:00`; nil when it is not one.
+    static func parseTimeOfDay(_ text: String) -> Int64? {
+        let fields = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard fields.count == 2, fields.allSatisfy({ $0.count == 2 }), let hour = Int64(fields[0]),
+            let minute = Int64(fields[1]), (0...23).contains(hour), (0...59).contains(minute)
+        else { return nil }
+        return hour * 3_600_000 + minute * 60_000
+    }
+
     /// A moment in UTC, with milliseconds only when there are some.
     static func moment(_ unixMs: Int64) -> String {
         let dayMs: Int64 = 86_400_000
