@@ -64,6 +64,13 @@ public struct Environment: Sendable {
             scheduler: DeterministicScheduler(clock: clock))
     }
 
+    /// A clock that its driver moves, ids from its first moment on; scheduler and monotonic time as the mode says.
+    public static func driven(_ mode: Mode, clock: DrivenClock, seed: UInt64 = 42) -> Environment {
+        Environment(
+            mode: mode, clock: clock, ids: UniqueIDs(start: clock.unixNanoseconds), seed: seed,
+            scheduler: mode == .live ? LiveScheduler(clock: clock) : DeterministicScheduler(clock: clock))
+    }
+
     /// An environment of given parts.
     public init(mode: Mode, clock: any StorageClock, ids: UniqueIDs, seed: UInt64, scheduler: any Scheduler) {
         self.mode = mode
