@@ -8,7 +8,7 @@ import Workloads
 @testable import BenchHarness
 
 extension ProcessWideTests {
-    @Suite(.disabled("the engine is an interface only")) struct RowRunTests {
+    @Suite struct RowRunTests {
         private static func request(_ profile: String, _ settings: [String]) -> RunRequest {
             var request = EndToEndTests.request(["known_rounds=2"] + settings)
             request.options.path = .rows
@@ -71,7 +71,7 @@ extension ProcessWideTests {
                 #expect(record.observed.readBackMissing == 0 && record.observed.readBackSeries == 62)
                 #expect(record.figure("seeks_found_ratio") == 1)
                 #expect(record.figure("new_series") == Double(record.observed.series))
-                #expect(record.alerts?.first?.verdict == "ALERT")
+                #expect(record.alerts?.count == 3)
             }
         }
 

@@ -79,6 +79,10 @@ public struct MicroBenchmark: Sendable {
         MicroBenchmark(
             name: "seek", summary: "exact seeks in 1 M items of a warm table, random keys (B10)", make: SeekCase.cases),
         MicroBenchmark(
+            name: "set",
+            summary: "sets of metric ids, 1 M dense and 100 k sparse: ours, a sorted array, the library's Set",
+            make: SetInput.cases),
+        MicroBenchmark(
             name: "sort", summary: "sort runs of 860, 10 k and 100 k index-shaped items, ours and the library's (B9)",
             make: SortCase.cases),
         MicroBenchmark(

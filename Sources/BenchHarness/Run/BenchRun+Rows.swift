@@ -45,8 +45,11 @@ extension BenchRun {
             let left = engine.currentTable.metrics
             measured.checkSettled(left)
             let active = sampleActive(phases, 200_000, "active")
-            try measureReads(engine.currentTable, progress, left, among: active, &measured)
-            try readBack(engine, phases, source, &measured)
+            // Series that were refused are not there to be found.
+            let isWhole = RowFigures.droppedRows(engine.metrics) == 0
+            try measureReads(
+                engine.currentTable, progress, left, among: active, mustFind: isWhole, &measured)
+            if isWhole { try readBack(engine, phases, source, &measured) }
             if options.forcesMerge { try measureForcedMerge(engine.currentTable, progress, left, &measured) }
         } catch {
             try? engine.close()
@@ -134,10 +137,13 @@ extension BenchRun {
     private func readBack(
         _ engine: StorageEngine, _ phases: borrowing RowPhases, _ source: RowSource, _ measured: inout Measured
     ) throws(HarnessError) {
-        let date = source.profile.perDay ? DateMath.date(timestampMs: phases.feed.lastMs) : nil
+        // After a rotation the entries of the day stay in the previous table, where searches look, too.
+        let wasRotated = phases.rotations > 0
+        let date =
+            source.profile.perDay && !wasRotated ? DateMath.date(timestampMs: phases.feed.lastMs) : nil
         let active = sampleActive(phases, options.readBackSample, "read-back")
         // Series that have fallen silent are in the current table only if it was never replaced.
-        let silent = phases.newMetricsRotations == 0 ? sampleRows(options.readBackSample / 4, "silent") : []
+        let silent = wasRotated ? [] : sampleRows(options.readBackSample / 4, "silent")
         let result = try HarnessError.wrapping("reading back") { () throws(StorageError) in
             try EngineReadBack.check(active, silent: silent, of: subject.input, date: date, in: engine)
         }
@@ -147,7 +153,7 @@ extension BenchRun {
 
 extension RowPhases {
     /// Index tables started by rotation in the whole run.
-    var newMetricsRotations: UInt64 {
+    var rotations: UInt64 {
         (newDay ?? known ?? rounds ?? new).metrics.indexRotations
     }
 }
