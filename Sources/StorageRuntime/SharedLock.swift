@@ -9,7 +9,12 @@ public final class SharedLock: @unchecked Sendable {
     /// A free lock.
     public init() {
         lock = .allocate(capacity: 1)
-        let status = pthread_rwlock_init(lock, nil)
+        // Whoever wants the lock alone goes first: batches that follow each other closely would keep it for ever.
+        var attributes = pthread_rwlockattr_t()
+        pthread_rwlockattr_init(&attributes)
+        pthread_rwlockattr_setkind_np(&attributes, Int32(PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP))
+        defer { pthread_rwlockattr_destroy(&attributes) }
+        let status = pthread_rwlock_init(lock, &attributes)
         precondition(status == 0, "pthread_rwlock_init: \(status)")
     }
 

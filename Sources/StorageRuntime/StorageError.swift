@@ -25,6 +25,8 @@ public struct StorageError: Error, Sendable, Equatable, CustomStringConvertible 
         case closed
         /// A value given by the caller cannot be used.
         case invalidArgument
+        /// Too many calls at once; nothing was changed. Trying again later may help.
+        case overloaded
         /// The deadline of a search has passed.
         case deadlineExceeded
         /// The simulated machine has crashed (tests only).

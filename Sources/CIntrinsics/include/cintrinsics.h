@@ -68,6 +68,80 @@ static inline __attribute__((always_inline)) size_t ci_common_prefix(const uint8
 #endif
 }
 
+/// Two 128-bit sums of ci_nh.
+typedef struct {
+    uint64_t low1, high1, low2, high2;
+} ci_nh_sums;
+
+/// Adds (a + key[0]) * (b + key[1]) to the first sum and the same under the key two words on to the second.
+static inline __attribute__((always_inline)) void ci_nh_pair(
+    uint64_t a, uint64_t b, const uint64_t *key, unsigned __int128 *sum1, unsigned __int128 *sum2) {
+    *sum1 += (unsigned __int128)(a + key[0]) * (b + key[1]);
+    *sum2 += (unsigned __int128)(a + key[2]) * (b + key[3]);
+}
+
+/// NH of `pairs` times 16 bytes at `bytes` and, when `tail` is not null, of the 16 bytes there; modulo 2^128, under
+/// `key` and, as the second sum, under the key that begins two words later. `key` has 2 * (pairs + 2) words.
+static inline __attribute__((always_inline)) ci_nh_sums ci_nh(
+    const uint8_t *bytes, size_t pairs, const uint8_t *tail, const uint64_t *key) {
+    unsigned __int128 sum1 = 0, sum2 = 0;
+    for (size_t i = 0; i < pairs; i++) {
+        uint64_t word[2];
+        memcpy(word, bytes + 16 * i, 16);
+        ci_nh_pair(word[0], word[1], key + 2 * i, &sum1, &sum2);
+    }
+    if (tail) {
+        uint64_t word[2];
+        memcpy(word, tail, 16);
+        ci_nh_pair(word[0], word[1], key + 2 * pairs, &sum1, &sum2);
+    }
+    ci_nh_sums sums = {(uint64_t)sum1, (uint64_t)(sum1 >> 64), (uint64_t)sum2, (uint64_t)(sum2 >> 64)};
+    return sums;
+}
+
+/// carry * key[0] + the 128-bit number in pieces of 60, 60 and 8 bits, times key[1], key[2] and key[3], + last * key[4],
+/// modulo 2^61 - 1. `carry`, `last` and the keys are below 2^61 - 1.
+static inline __attribute__((always_inline)) uint64_t ci_fold61(
+    uint64_t carry, uint64_t low, uint64_t high, uint64_t last, const uint64_t *key) {
+    const uint64_t piece = ((uint64_t)1 << 60) - 1, prime = ((uint64_t)1 << 61) - 1;
+    unsigned __int128 sum = (unsigned __int128)carry * key[0] + (unsigned __int128)(low & piece) * key[1] +
+                            (unsigned __int128)((low >> 60 | high << 4) & piece) * key[2] +
+                            (unsigned __int128)(high >> 56) * key[3] + (unsigned __int128)last * key[4];
+    uint64_t folded = ((uint64_t)sum & prime) + ((uint64_t)(sum >> 61) & prime) + (uint64_t)(sum >> 122);
+    folded = (folded & prime) + (folded >> 61);
+    return folded >= prime ? folded - prime : folded;
+}
+
+/// Positions of all bytes 01 among the first `count` bytes, ascending, at most `room` of them. Returns how many there
+/// are in all, which can be more than `room`. Sets the lowest bit of `*has_zero` when there is a byte 00 among them.
+static inline size_t ci_find_ones(
+    const uint8_t *bytes, size_t count, uint32_t *positions, size_t room, unsigned *has_zero) {
+    size_t found = 0, i = 0;
+    unsigned zeros = 0;
+#if defined(__SSE2__)
+    const __m128i one = _mm_set1_epi8(1), zero = _mm_setzero_si128();
+    for (; i + 16 <= count; i += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(bytes + i));
+        zeros |= (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, zero));
+        unsigned ones = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, one));
+        while (ones) {
+            if (found < room) positions[found] = (uint32_t)(i + (size_t)__builtin_ctz(ones));
+            found++;
+            ones &= ones - 1;
+        }
+    }
+#endif
+    for (; i < count; i++) {
+        if (bytes[i] == 0) zeros = 1;
+        if (bytes[i] == 1) {
+            if (found < room) positions[found] = (uint32_t)i;
+            found++;
+        }
+    }
+    *has_zero = zeros != 0;
+    return found;
+}
+
 /// Names the calling thread (15 bytes at most), for profilers.
 void ci_set_thread_name(const char *name);
 

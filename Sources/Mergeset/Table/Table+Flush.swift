@@ -27,8 +27,21 @@ extension Table {
     func flushEverything() throws(StorageError) {
         flushLock.lock()
         defer { flushLock.unlock() }
+        _ = try sealAndFlush()
+    }
+
+    /// Seals the open runs and writes all runs; tells the observer. The caller holds ``flushLock``.
+    private func sealAndFlush() throws(StorageError) -> Bool {
+        options.flushObserver?.willFlush()
         sealAll()
-        _ = try flushRuns()
+        do throws(StorageError) {
+            let hasFlushed = try flushRuns()
+            options.flushObserver?.didFlush(succeeded: true)
+            return hasFlushed
+        } catch {
+            options.flushObserver?.didFlush(succeeded: false)
+            throw error
+        }
     }
 
     /// One step of the flusher. Runs are flushed when they take too much memory, or when the oldest item that is not
@@ -39,9 +52,8 @@ extension Table {
         let isDue = oldestPending().map { now - min($0, now) >= interval } ?? false
         if isDue || state.pendingBytes >= UInt64(options.memoryBytesMax) {
             flushLock.lock()
-            if isDue { sealAll() }
             // The error is kept in the state: whoever adds or flushes next gets it.
-            let hasFlushed = (try? flushRuns()) ?? false
+            let hasFlushed = (isDue ? try? sealAndFlush() : try? flushRuns()) ?? false
             flushLock.unlock()
             if hasFlushed {
                 options.onNewItems?()

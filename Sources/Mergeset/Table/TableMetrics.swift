@@ -79,3 +79,69 @@ public struct TableMetrics: Sendable, Equatable {
     /// All zero.
     public init() {}
 }
+
+extension BlockCacheMetrics {
+    /// Adds the counters of another cache.
+    mutating func addCounters(_ other: BlockCacheMetrics) {
+        requests += other.requests
+        misses += other.misses
+        evictions += other.evictions
+    }
+}
+
+extension TableMetrics {
+    /// Adds the counters of another table, but not its contents: of a table that is gone.
+    public mutating func addCounters(_ other: TableMetrics) {
+        itemsAdded += other.itemsAdded
+        bytesAdded += other.bytesAdded
+        normalisedItemsAdded += other.normalisedItemsAdded
+        normalisedBytesAdded += other.normalisedBytesAdded
+        runsSealed += other.runsSealed
+        flushes += other.flushes
+        flushSourceItems += other.flushSourceItems
+        mergesStarted += other.mergesStarted
+        mergesFinished += other.mergesFinished
+        mergesAbandoned += other.mergesAbandoned
+        itemsMerged += other.itemsMerged
+        flushedItems += other.flushedItems
+        mergedItems += other.mergedItems
+        flushedFileBytes += other.flushedFileBytes
+        mergedFileBytes += other.mergedFileBytes
+        blocksEncoded += other.blocksEncoded
+        blocksCopied += other.blocksCopied
+        assistedMerges += other.assistedMerges
+        failures += other.failures
+        itemsRefused += other.itemsRefused
+        stalls += other.stalls
+        stallNanoseconds += other.stallNanoseconds
+        hookBlocks += other.hookBlocks
+        hookBlocksUnordered += other.hookBlocksUnordered
+        for kind in kinds.indices {
+            kinds[kind].flushedItems += other.kinds[kind].flushedItems
+            kinds[kind].flushedBytes += other.kinds[kind].flushedBytes
+            kinds[kind].mergedItems += other.kinds[kind].mergedItems
+            kinds[kind].mergedBytes += other.kinds[kind].mergedBytes
+        }
+        dataBlockCache.addCounters(other.dataBlockCache)
+        indexBlockCache.addCounters(other.indexBlockCache)
+    }
+
+    /// Adds counters and contents of another table.
+    public mutating func add(_ other: TableMetrics) {
+        addCounters(other)
+        activeMerges += other.activeMerges
+        pendingItems += other.pendingItems
+        pendingBytes += other.pendingBytes
+        parts += other.parts
+        blocks += other.blocks
+        items += other.items
+        sizeBytes += other.sizeBytes
+        partsMax = max(partsMax, other.partsMax)
+        dataBlockCache.entries += other.dataBlockCache.entries
+        dataBlockCache.bytes += other.dataBlockCache.bytes
+        dataBlockCache.bytesMax += other.dataBlockCache.bytesMax
+        indexBlockCache.entries += other.indexBlockCache.entries
+        indexBlockCache.bytes += other.indexBlockCache.bytes
+        indexBlockCache.bytesMax += other.indexBlockCache.bytesMax
+    }
+}

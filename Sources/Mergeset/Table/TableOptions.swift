@@ -44,6 +44,19 @@ public struct TableOptions: Sendable {
     /// any lock of the table held.
     public var onNewItems: (@Sendable () -> Void)?
 
+    /// Told when everything that was added is about to become durable, and when it has.
+    public var flushObserver: (any FlushObserver)?
+
     /// The defaults.
     public init() {}
+}
+
+/// Hears of flushes of everything: those that seal the open runs of all shards first. One flush at a time; called by
+/// whichever thread flushes, with the table's flush lock held, so it must not add to the table or flush it.
+public protocol FlushObserver: AnyObject, Sendable {
+    /// The open runs are about to be sealed: what was added before this call is part of the flush.
+    func willFlush()
+    /// The flush has ended. When it has `succeeded`, everything added before ``willFlush()`` is durable and visible to
+    /// searches of durable items; otherwise nothing is lost, and a later flush will tell.
+    func didFlush(succeeded: Bool)
 }

@@ -18,6 +18,13 @@ public struct SeriesRegistrar: ~Copyable {
     private var spanCapacity = 64
     private var prefix = RawBuffer(capacity: 256)
     private var reverse = RawBuffer(capacity: 256)
+    private var parts = CanonicalParts()
+    private let escaped = Escaped()
+
+    /// Names with escapes; a class, so that it can be lent while the registrar is being changed.
+    private final class Escaped: @unchecked Sendable {
+        var name = CanonicalName()
+    }
 
     /// A registrar with empty scratch memory.
     public init() { spans = .allocate(capacity: spanCapacity) }
@@ -36,7 +43,64 @@ public struct SeriesRegistrar: ~Copyable {
     public mutating func add(
         _ name: borrowing CanonicalName, _ tsid: TSID, registration: TagRegistration, to writer: inout ItemWriter
     ) throws(StorageError) {
-        let bytes = name.bytes
+        try addPlainRows(name.bytes, tsid, registration, &writer)
+        // A canonical name has at least its tenant.
+        let base = name.bytes.baseAddress.unsafelyUnwrapped
+        let count = name.tagCount
+        if count > spanCapacity {
+            spans.deallocate()
+            spanCapacity = count * 2
+            spans = .allocate(capacity: spanCapacity)
+        }
+        for index in 0..<count { spans[index] = SeriesRegistrar.span(name.tag(index), base) }
+        let tags = tags(
+            tenant: name.tenant, base: base, group: name.group, escapedGroup: name.escapedGroup,
+            tags: UnsafeBufferPointer(start: spans, count: count))
+        try writer.addTagRows(tags, id: tsid.metricID, registration: registration)
+    }
+
+    /// As ``add(_:_:registration:to:)``, from the bytes of a canonical name, whose raw name need not be there any more.
+    ///
+    /// - Parameter canonical: A canonical name with its tenant; ``RawBuffer/slack`` bytes behind it are readable.
+    /// - Throws: Also `.corrupted` when `canonical` is not a canonical name.
+    public mutating func add(
+        canonical: UnsafeRawBufferPointer, _ tsid: TSID, registration: TagRegistration, to writer: inout ItemWriter
+    ) throws(StorageError) {
+        guard parts.find(canonical) else {
+            try loadEscaped(canonical)
+            let escaped = escaped
+            return try add(escaped.name, tsid, registration: registration, to: &writer)
+        }
+        try addPlainRows(canonical, tsid, registration, &writer)
+        let group = parts.group
+        let tags = tags(
+            tenant: parts.tenant, base: canonical.baseAddress.unsafelyUnwrapped, group: group,
+            escapedGroup: UnsafeRawBufferPointer(start: group.baseAddress, count: group.count + 1),
+            tags: UnsafeBufferPointer(start: parts.spans, count: parts.tagCount))
+        try writer.addTagRows(tags, id: tsid.metricID, registration: registration)
+    }
+
+    /// The TSID of a new series with a given canonical name (docs/format/series-index.md, 3.2).
+    ///
+    /// - Throws: `.corrupted` when `canonical` is not a canonical name.
+    public mutating func newTSID(
+        canonical: UnsafeRawBufferPointer, metricID: UInt64
+    ) throws(StorageError) -> TSID {
+        if parts.find(canonical) { return TSID(of: parts, metricID: metricID) }
+        try loadEscaped(canonical)
+        return TSID(of: escaped.name, metricID: metricID)
+    }
+
+    private mutating func loadEscaped(_ canonical: UnsafeRawBufferPointer) throws(StorageError) {
+        do { try escaped.name.load(canonical: canonical) } catch {
+            throw StorageError(.corrupted, "a canonical metric name does not decode: \(error)")
+        }
+    }
+
+    /// The rows that are not tag rows.
+    private func addPlainRows(
+        _ bytes: UnsafeRawBufferPointer, _ tsid: TSID, _ registration: TagRegistration, _ writer: inout ItemWriter
+    ) throws(StorageError) {
         try SeriesRows.checkLength(bytes.count)
         if case .day = registration {
         } else {
@@ -53,33 +117,26 @@ public struct SeriesRegistrar: ~Copyable {
             let row = try writer.reserve(SeriesRow.dateToIDLength)
             writer.commit(SeriesRow.storeDateToID(tsid.tenant, date: date, tsid.metricID, at: row))
         }
-        try writer.addTagRows(tags(of: name), id: tsid.metricID, registration: registration)
     }
 
     /// The tags of a name in the form the shard takes them; valid until the next call and as long as the name is.
-    private mutating func tags(of name: borrowing CanonicalName) -> SeriesTags {
-        // A canonical name has at least its tenant.
-        let base = name.bytes.baseAddress.unsafelyUnwrapped
-        let count = name.tagCount
-        if count > spanCapacity {
-            spans.deallocate()
-            spanCapacity = count * 2
-            spans = .allocate(capacity: spanCapacity)
-        }
-        for index in 0..<count { spans[index] = SeriesRegistrar.span(name.tag(index), base) }
+    private mutating func tags(
+        tenant: Tenant, base: UnsafeRawPointer, group: UnsafeRawBufferPointer, escapedGroup: UnsafeRawBufferPointer,
+        tags: UnsafeBufferPointer<SeriesTags.Span>
+    ) -> SeriesTags {
+        let groupBytes = UnsafeRawBufferPointer(start: escapedGroup.baseAddress, count: escapedGroup.count - 1)
         prefix.removeAll()
-        prefix.reserve(SeriesRow.compositePrefixLengthMax(name.escapedGroup.count))
-        prefix.commit(SeriesRow.storeCompositePrefix(of: name, at: prefix.end))
+        prefix.reserve(SeriesRow.compositePrefixLengthMax(groupBytes.count))
+        prefix.commit(
+            SeriesRow.storeCompositePrefix(groupCount: group.count, escapedGroup: groupBytes, at: prefix.end))
         reverse.removeAll()
-        let group = name.group
         if SeriesRow.hasDot(group) {
             reverse.reserve(SeriesRow.reverseGroupTagLengthMax(group.count))
             reverse.commit(SeriesRow.storeReverseGroupTag(group, at: reverse.end))
         }
         return SeriesTags(
-            tenant: name.tenant.bits, base: base, group: SeriesRegistrar.span(name.escapedGroup, base),
-            tags: UnsafeBufferPointer(start: spans, count: count), compositePrefix: prefix.bytes,
-            reverseNameTag: reverse.bytes)
+            tenant: tenant.bits, base: base, group: SeriesRegistrar.span(escapedGroup, base), tags: tags,
+            compositePrefix: prefix.bytes, reverseNameTag: reverse.bytes)
     }
 
     private static func span(_ bytes: UnsafeRawBufferPointer, _ base: UnsafeRawPointer) -> SeriesTags.Span {
