@@ -20,8 +20,10 @@
 //
 // Generations advance
 //   - by time, every half hour: what was not found for 30 to 60 minutes is old;
-//   - by 2 at once when all series seem to be new ones: the hit ratio of a window of lookups fell below an eighth of what
-//     it was. Everything not found since then is old at once;
+//   - when all series seem to be new ones: the hit ratio of a window of lookups (a 32nd of the slots) fell below an eighth
+//     of what it was. The generation advances once, which harms nobody, and once more when the next two windows are like
+//     that: then everything is old that was not found or put since the first. New series that come once, even many, do not
+//     bring this about while they are mixed with others;
 //   - after four times as many lookups as there are slots, if there was a contest in that time: what was not found in four
 //     to eight times the capacity is old.
 //
@@ -45,11 +47,11 @@ enum CacheStamp {
         return difference < 0 ? difference &+ generations : difference
     }
 
-    /// The stamp after its entry was found. Levels are counted only where they matter.
-    @inline(__always) static func found(_ stamp: UInt8, in generation: Int, countsLevels: Bool) -> UInt8 {
+    /// The stamp after its entry was found: another one up to three times a generation.
+    @inline(__always) static func found(_ stamp: UInt8, in generation: Int) -> UInt8 {
         let level = Int(stamp & 3)
         let age = age(stamp, in: generation)
-        if age == 0 { return countsLevels && level < 3 ? stamp &+ 1 : stamp }
+        if age == 0 { return level < 3 ? stamp &+ 1 : stamp }
         return make(generation, level: age == 1 && level == 3 ? 2 : 1)
     }
 
@@ -64,7 +66,9 @@ final class CacheAging: Sendable {
     private struct State {
         var windowRequests: UInt64 = 0
         var windowHits: UInt64 = 0
-        /// Running hit ratio; negative before the first window.
+        /// Windows in a row in which next to nothing was found.
+        var emptyWindows = 0
+        /// Running hit ratio of the other windows; negative before the first one.
         var ratio = -1.0
         var generationRequests: UInt64 = 0
         var contestsSeen: UInt64 = 0
@@ -75,15 +79,15 @@ final class CacheAging: Sendable {
     /// A window in which so many hits were to be expected is enough to notice that there are none.
     private static let windowHitsExpected = 32.0
 
+    /// So many windows in a row say that the series were replaced.
+    private static let emptyWindowsMax = 3
+
     private let state = Protected(State())
     private let current = Atomic<Int>(1)
     private let contests = Atomic<UInt64>(0)
 
     /// The generation now, 1...63.
     var generation: Int { current.load(ordering: .relaxed) }
-    /// Whether slots have been fought for since the last reset.
-    var isContested: Bool { contests.load(ordering: .relaxed) != 0 }
-
     /// Notes that a newcomer met full buckets.
     func noteContest() { contests.wrappingAdd(1, ordering: .relaxed) }
 
@@ -110,9 +114,15 @@ final class CacheAging: Sendable {
         if isTelling && requests * state.ratio < CacheAging.windowHitsExpected { return }
         let ratio = Double(state.windowHits) / requests
         if isTelling && ratio < state.ratio / 8 {
-            advance(&state, by: 2)
-            state.ratio = ratio
+            state.emptyWindows += 1
+            if state.emptyWindows == 1 { advance(&state, by: 1) }
+            if state.emptyWindows == CacheAging.emptyWindowsMax {
+                advance(&state, by: 1)
+                state.emptyWindows = 0
+                state.ratio = ratio
+            }
         } else {
+            state.emptyWindows = 0
             state.ratio = state.ratio < 0 ? ratio : state.ratio * 0.75 + ratio * 0.25
         }
         state.windowRequests = 0

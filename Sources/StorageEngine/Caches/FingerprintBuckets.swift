@@ -15,7 +15,7 @@
 // piece. With n' > n buckets floor(h * n' / 2^64) >= floor(h * n / 2^64), so the buckets are taken out and put back from
 // the last to the first; whoever is put into a bucket that is still to come is simply taken out with it again.
 //
-// Threads. Loads by any thread at any time; `prepareToPut`, `write` and the rest that changes buckets by one thread at a
+// Threads. Loads by any thread at any time; `put`, `replace` by one thread at a
 // time, while others load; `grow`, `removeAll` alone. All words are loaded and stored as atomics, so a reader may meet a
 // half-written entry and notices by the version of word 0 (a seqlock): busy before, or another version after. The version
 // has 20 bits: a reader would have to sleep through exactly 2^20 changes of one bucket in the middle of copying 40 bytes
@@ -121,10 +121,16 @@ enum Bucket {
         }
     }
 
-    /// The first empty slot; -1 in a full bucket. For the writer.
-    static func emptySlot(_ bucket: BucketPointer) -> Int {
-        for slot in 0..<slots where stamp(bucket, slot) == 0 { return slot }
-        return -1
+    /// A slot that a newcomer may have: the first empty one, or else one whose entry is old in `generation` (0: none is);
+    /// -1 if there is none. For the writer.
+    static func freeSlot(_ bucket: BucketPointer, _ generation: Int) -> Int {
+        var old = -1
+        for slot in 0..<slots {
+            let stamp = stamp(bucket, slot)
+            if stamp == 0 { return slot }
+            if generation != 0 && CacheStamp.age(stamp, in: generation) >= 2 { old = slot }
+        }
+        return old
     }
 
     /// The slot of a fingerprint, -1 if it is not there. For the writer.
@@ -259,31 +265,40 @@ final class FingerprintBuckets {
         return slot >= 0 ? (second, slot) : nil
     }
 
-    /// Puts an entry that is not there yet into a slot that is empty or can be emptied by moving others on; false when
-    /// there is none. For the writer.
-    func put(_ entry: CacheEntry) -> Bool {
-        guard bucketCount > 0 else { return false }
+    /// What became of an entry that was to be put.
+    enum Placing { case added, replacedOld, noRoom }
+
+    /// Puts an entry that is not there yet into a slot that is empty or old, or can be made so by moving others on. For
+    /// the writer.
+    ///
+    /// - Parameter generation: By which entries are old; 0 takes empty slots only.
+    func put(_ entry: CacheEntry, generation: Int = 0) -> Placing {
+        guard bucketCount > 0 else { return .noRoom }
         let first = range.primary(entry.fingerprint)
         let second = range.secondary(entry.fingerprint)
-        var bucket = first
-        var slot = Bucket.emptySlot(first)
-        if slot < 0 {
-            bucket = second
-            slot = Bucket.emptySlot(second)
+        var target = free(first, generation)
+        if target == nil || !target!.isEmpty, let other = free(second, generation), target == nil || other.isEmpty {
+            target = other
         }
-        if slot < 0 {
-            bucket = first
-            slot = makeRoom(first, depth: 2)
-        }
-        if slot < 0 {
-            bucket = second
-            slot = makeRoom(second, depth: 2)
-        }
-        guard slot >= 0 else { return false }
-        if bucket != first { Bucket.markOverflow(first) }
-        Bucket.write(bucket, slot, entry)
+        target = target ?? makeRoom(first, depth: 2, generation) ?? makeRoom(second, depth: 2, generation)
+        guard let target else { return .noRoom }
+        if target.bucket != first { Bucket.markOverflow(first) }
+        Bucket.write(target.bucket, target.slot, entry)
+        if !target.isEmpty { return .replacedOld }
         entryCount += 1
-        return true
+        return .added
+    }
+
+    /// A slot that may be written over. `isEmpty` tells whether one more slot is taken then.
+    private struct Target {
+        var bucket: BucketPointer
+        var slot: Int
+        var isEmpty: Bool
+    }
+
+    private func free(_ bucket: BucketPointer, _ generation: Int) -> Target? {
+        let slot = Bucket.freeSlot(bucket, generation)
+        return slot < 0 ? nil : Target(bucket: bucket, slot: slot, isEmpty: Bucket.stamp(bucket, slot) == 0)
     }
 
     /// Replaces the entry in a slot of one of the two buckets of `entry`. For the writer.
@@ -293,48 +308,33 @@ final class FingerprintBuckets {
         Bucket.write(bucket, slot, entry)
     }
 
-    /// A slot whose entry was moved on to its secondary bucket (it is still there, too: write over it at once); -1 when no
+    /// A slot whose entry was moved on to its secondary bucket (it is still there, too: write over it at once); nil when no
     /// entry of this bucket can move. Up to 6 + 36 buckets are looked at.
-    private func makeRoom(_ bucket: BucketPointer, depth: Int) -> Int {
-        for slot in 0..<Bucket.slots {
-            let fingerprint = Bucket.fingerprint(bucket, slot)
-            guard range.primary(fingerprint) == bucket else { continue }
-            let target = range.secondary(fingerprint)
-            guard target != bucket else { continue }
-            let free = Bucket.emptySlot(target)
-            if free >= 0 {
-                move(bucket, slot, target, free)
-                return slot
-            }
-        }
-        guard depth > 1 else { return -1 }
-        for slot in 0..<Bucket.slots {
-            let fingerprint = Bucket.fingerprint(bucket, slot)
-            guard range.primary(fingerprint) == bucket else { continue }
-            let target = range.secondary(fingerprint)
-            guard target != bucket else { continue }
-            let free = makeRoom(target, depth: depth - 1)
-            if free >= 0 {
-                // Others moved into empty slots only, and this bucket has none.
+    private func makeRoom(_ bucket: BucketPointer, depth: Int, _ generation: Int) -> Target? {
+        for step in 1...depth {
+            for slot in 0..<Bucket.slots {
+                let fingerprint = Bucket.fingerprint(bucket, slot)
+                guard range.primary(fingerprint) == bucket else { continue }
+                let other = range.secondary(fingerprint)
+                guard other != bucket,
+                    let target = step == 1 ? free(other, generation) : makeRoom(other, depth: step - 1, generation)
+                else { continue }
+                // What was moved so far went into free slots, and this bucket has none.
                 assert(Bucket.fingerprint(bucket, slot) == fingerprint)
-                move(bucket, slot, target, free)
-                return slot
+                Bucket.markOverflow(bucket)
+                Bucket.write(target.bucket, target.slot, Bucket.load(bucket, slot))
+                return Target(bucket: bucket, slot: slot, isEmpty: target.isEmpty)
             }
         }
-        return -1
+        return nil
     }
 
-    private func move(_ bucket: BucketPointer, _ slot: Int, _ target: BucketPointer, _ free: Int) {
-        Bucket.markOverflow(bucket)
-        Bucket.write(target, free, Bucket.load(bucket, slot))
-    }
-
-    /// Grows by a third, at most to the largest size; false when that is reached or the system has no memory. Entries
-    /// that find no room afterwards (next to impossible at the load after growing) are dropped; their number is returned.
-    /// Alone.
-    func grow() -> (hasGrown: Bool, dropped: Int) {
+    /// Grows by a third, or to `wanted` buckets, at most to the largest size; false when that is reached or the system has
+    /// no memory. Entries that find no room afterwards (next to impossible at the load after growing) are dropped; their
+    /// number is returned. Alone.
+    func grow(to wanted: Int? = nil) -> (hasGrown: Bool, dropped: Int) {
         let oldCount = bucketCount
-        let newCount = min(bucketCountMax, max(oldCount + oldCount / 3, oldCount + 1))
+        let newCount = min(bucketCountMax, wanted ?? max(oldCount + oldCount / 3, oldCount + 1))
         guard newCount > oldCount, makeUsable(newCount) else { return (false, 0) }
         for index in 0..<oldCount {
             let bucket = bucket(index)
@@ -353,10 +353,10 @@ final class FingerprintBuckets {
             }
             ci_store64(bucket, ci_load64(bucket) & ~Bucket.tagBits)
             entryCount -= taken.count
-            for entry in taken where !put(entry) { homeless.append(entry) }
+            for entry in taken where put(entry) == .noRoom { homeless.append(entry) }
         }
         var dropped = 0
-        for entry in homeless where !put(entry) { dropped += 1 }
+        for entry in homeless where put(entry) == .noRoom { dropped += 1 }
         return (true, dropped)
     }
 

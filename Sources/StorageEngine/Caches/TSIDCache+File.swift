@@ -14,7 +14,7 @@
 //
 // Integers are big-endian. A checksum is the XXH64 of the whole file before it: chunks cannot change places. Nothing follows
 // the end. Loading reads chunk by chunk and believes nothing that has no good checksum; whatever is wrong, the cache is
-// empty and has a new key. It takes as much memory as the entries that were read need, at most `bytesMax`, and one chunk.
+// empty and has a new key. It takes memory for as many entries as the file has room for, at most `bytesMax`, and one chunk.
 //
 // The fingerprint key is in the file: whoever can read it can make names that collide. It needs the protection of the data.
 //
@@ -215,6 +215,7 @@ private struct CacheFileReader: ~Copyable {
 
     mutating func readEntries(into cache: TSIDCache) throws(Failure) -> Int {
         var total = 0
+        cache.reserve(entries: rest / CacheFile.entryBytes)
         while true {
             try read(4)
             let count = Int(BigEndian.load32(buffer.base))

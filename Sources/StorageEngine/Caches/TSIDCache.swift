@@ -119,12 +119,11 @@ public final class TSIDCache: @unchecked Sendable {
         precondition(count >= 0 && count <= TSIDCache.batchMax, "a batch of \(count) lookups")
         if isChanging.load(ordering: .relaxed) { turnstile.withLock {} }
         let generation = aging.generation
-        let countsLevels = aging.isContested
         return structure.withShared {
             withUnsafeTemporaryAllocation(of: BucketPointer.self, capacity: 2 * TSIDCache.batchMax) { buckets in
                 let primary = buckets.baseAddress.unsafelyUnwrapped
                 return find(
-                    fingerprints, count, values, primary, primary + TSIDCache.batchMax, generation, countsLevels)
+                    fingerprints, count, values, primary, primary + TSIDCache.batchMax, generation)
             }
         }
     }
@@ -133,7 +132,7 @@ public final class TSIDCache: @unchecked Sendable {
     private func find(
         _ fingerprints: UnsafePointer<Fingerprint>, _ count: Int, _ values: UnsafeMutablePointer<CachedTSID>,
         _ primary: UnsafeMutablePointer<BucketPointer>, _ secondary: UnsafeMutablePointer<BucketPointer>,
-        _ generation: Int, _ countsLevels: Bool
+        _ generation: Int
     ) -> UInt64 {
         let ranges = self.ranges
         if ranges[0].count == 0 { return 0 }  // the others may be larger, but never empty
@@ -160,7 +159,7 @@ public final class TSIDCache: @unchecked Sendable {
             let bucket = primary[index]
             let slot = Bucket.find(bucket, fingerprint, into: values + index)
             if slot >= 0 {
-                TSIDCache.refresh(bucket, slot, generation, countsLevels)
+                TSIDCache.refresh(bucket, slot, generation)
                 hits |= 1 << UInt64(truncatingIfNeeded: index)
             } else if Bucket.head(bucket) & Bucket.overflowBit != 0 {
                 secondary[index] = ranges[Int(truncatingIfNeeded: fingerprint.low & mask)].secondary(fingerprint)
@@ -181,7 +180,7 @@ public final class TSIDCache: @unchecked Sendable {
             let bucket = secondary[index]
             let slot = Bucket.find(bucket, fingerprints[index], into: values + index)
             guard slot >= 0 else { continue }
-            TSIDCache.refresh(bucket, slot, generation, countsLevels)
+            TSIDCache.refresh(bucket, slot, generation)
             hits |= 1 << UInt64(truncatingIfNeeded: index)
         }
         return hits
@@ -196,10 +195,10 @@ public final class TSIDCache: @unchecked Sendable {
 
     /// Notes that an entry was found. The slot may hold another entry by now, which then counts as found: no harm.
     @inline(__always)
-    private static func refresh(_ bucket: BucketPointer, _ slot: Int, _ generation: Int, _ countsLevels: Bool) {
+    private static func refresh(_ bucket: BucketPointer, _ slot: Int, _ generation: Int) {
         let address = Bucket.stampAddress(bucket, slot)
         let before = ci_load8(address)
-        let after = CacheStamp.found(before, in: generation, countsLevels: countsLevels)
+        let after = CacheStamp.found(before, in: generation)
         if after != before { ci_store8(address, after) }
     }
 
@@ -254,19 +253,20 @@ public final class TSIDCache: @unchecked Sendable {
         let entry = CacheEntry(
             fingerprint: fingerprint, value: value, stamp: CacheStamp.make(generation, level: 0))
         if let (bucket, slot) = buckets.place(of: fingerprint) {
-            let stamp = CacheStamp.found(Bucket.stamp(bucket, slot), in: generation, countsLevels: false)
+            let stamp = CacheStamp.found(Bucket.stamp(bucket, slot), in: generation)
             Bucket.write(bucket, slot, CacheEntry(fingerprint: fingerprint, value: value, stamp: stamp))
             return .done
         }
-        if buckets.put(entry) { return .done }
-        let first = buckets.range.primary(fingerprint)
-        let second = buckets.range.secondary(fingerprint)
-        if let (bucket, slot) = TSIDCache.oldSlot(first, second, generation) {
-            buckets.replace(bucket, slot, entry)
+        switch buckets.put(entry, generation: generation) {
+        case .added: return .done
+        case .replacedOld:
             evictions.wrappingAdd(1, ordering: .relaxed)
             return .done
+        case .noRoom: break
         }
         if !buckets.isLargest { return .full(bucketCount: buckets.bucketCount) }
+        let first = buckets.range.primary(fingerprint)
+        let second = buckets.range.secondary(fingerprint)
         aging.noteContest()
         buckets.draws &+= 1
         // One time in sixteen the rank does not count.
@@ -281,17 +281,6 @@ public final class TSIDCache: @unchecked Sendable {
 
     /// Bits of a fingerprint that neither the buckets nor the tag depend on.
     private static func rank(_ fingerprint: Fingerprint) -> UInt32 { UInt32(truncatingIfNeeded: fingerprint.low >> 4) }
-
-    /// A slot whose entry was not found for a generation.
-    private static func oldSlot(
-        _ first: BucketPointer, _ second: BucketPointer, _ generation: Int
-    ) -> (BucketPointer, Int)? {
-        for index in 0..<2 * Bucket.slots {
-            let (bucket, slot) = index < Bucket.slots ? (first, index) : (second, index - Bucket.slots)
-            if CacheStamp.age(Bucket.stamp(bucket, slot), in: generation) >= 2 { return (bucket, slot) }
-        }
-        return nil
-    }
 
     /// The slot of the worst rank among those that are not protected.
     private static func worstSlot(
@@ -318,6 +307,16 @@ public final class TSIDCache: @unchecked Sendable {
             let (hasGrown, dropped) = shard.buckets.grow()
             if !hasGrown { shard.buckets.stayAsLarge() }
             evictions.wrappingAdd(UInt64(dropped), ordering: .relaxed)
+            publishRanges()
+        }
+    }
+
+    /// Makes room for so many entries in all, within the limit: what is to be loaded comes in the order of the buckets, and
+    /// would make a small cache grow too far.
+    func reserve(entries: Int) {
+        alone {
+            let buckets = entries / shards.count * 10 / (9 * Bucket.slots) + 1
+            for shard in shards where shard.buckets.bucketCount < buckets { _ = shard.buckets.grow(to: buckets) }
             publishRanges()
         }
     }

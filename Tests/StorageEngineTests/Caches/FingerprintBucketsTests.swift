@@ -59,7 +59,7 @@ import Testing
         var count: UInt64 = 0
         var growths = 0
         while true {
-            if buckets.put(entry(count)) {
+            if buckets.put(entry(count)) == .added {
                 count += 1
                 continue
             }
@@ -84,7 +84,7 @@ import Testing
         #expect(buckets.entryCount == 0 && buckets.bucketCount <= 16)
         for number in 0..<count { #expect(find(buckets, number) == nil) }
         if bucketCountMax > 0 {
-            #expect(buckets.put(entry(7)))
+            #expect(buckets.put(entry(7)) == .added)
             #expect(find(buckets, 7) == TestSeries.value(7))
         }
     }
@@ -96,11 +96,15 @@ import Testing
             let fingerprint = Fingerprint(high: number, low: number + 1 << 63)
             let entry = CacheEntry(fingerprint: fingerprint, value: TestSeries.value(number), stamp: 4)
             #expect(buckets.place(of: fingerprint) == nil)
-            #expect(buckets.put(entry))
+            #expect(buckets.put(entry) == .added)
             #expect(buckets.place(of: fingerprint) != nil)
         }
         let last = Fingerprint(high: 99, low: 99 + 1 << 63)
-        #expect(!buckets.put(CacheEntry(fingerprint: last, value: TestSeries.value(0), stamp: 4)))
+        let late = CacheEntry(fingerprint: last, value: TestSeries.value(0), stamp: 4)
+        #expect(buckets.put(late) == .noRoom)
+        // The stamp 4 is of generation 1: old in generation 3.
+        #expect(buckets.put(late, generation: 2) == .noRoom)
+        #expect(buckets.put(late, generation: 3) == .replacedOld)
         #expect(buckets.entryCount == 12)
     }
 }

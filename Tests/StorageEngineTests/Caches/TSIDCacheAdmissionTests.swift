@@ -48,14 +48,15 @@ import Testing
         let (before, after) = scans(1)
         for ratio in before[1...] { #expect(ratio > 0.96) }
         #expect(after[1] > 0.85 * before.last!)
-        #expect(after[2] > 0.9 * before.last!)
+        #expect(after[2] > 0.97 * before.last!)
     }
 
     /// Series that fit at a load of 0.93 all hit, again and again, and again after they were replaced.
     @Test(arguments: [1.08, 2.0]) func cyclesThatFit(ratio: Double) {
         let (before, after) = scans(ratio)
         for ratio in before[1...] { #expect(ratio > 0.999) }
-        #expect(after[1] > 0.9 && after[2] > 0.9)
+        // New ones that came before the change was noticed were refused, where the cache was full.
+        #expect(after[1] > 0.8 && after[2] > 0.999)
     }
 
     /// A part of the series is replaced: what is not asked for any more gives way after some cycles.
@@ -70,14 +71,14 @@ import Testing
         #expect(ratios.last! > 0.43)
     }
 
-    /// New series that come once, five times the capacity in all, mixed one to one and four to one into cycles over
-    /// series that fit.
-    @Test(arguments: [1, 4]) func burstsDoNotFlushTheHotSet(strangers: Int) {
+    /// New series that come once, three times the capacity in all, mixed one to one or four to one into cycles over series
+    /// that fit.
+    @Test(arguments: [(1, 4), (4, 1)]) func burstsDoNotFlushTheHotSet(strangers: Int, cycles: Int) {
         var driver = driver()
         let count = Self.slots * 8 / 10
-        for _ in 0..<3 { _ = driver.scan(0..<count) }
+        for _ in 0..<5 { _ = driver.scan(0..<count) }
         var stranger: UInt64 = 1 << 40
-        for _ in 0..<6 {
+        for _ in 0..<cycles {
             for number in 0..<count {
                 driver.look(number)
                 for _ in 0..<strangers {
@@ -139,8 +140,12 @@ import Testing
             cache.tick(nowNanoseconds: 10 * step * minute)
             #expect(driver.scan(0..<5000) == 1)
         }
-        // 15,000 entries are old now. As many new ones take their slots.
-        _ = driver.scan(100_000..<112_000)
+        // 15,000 entries are old now. New ones take their slots.
+        for number in UInt64(0)..<12_000 {
+            driver.look(100_000 + number)
+            driver.look(number % 5000)
+        }
+        driver.flush()
         #expect(cache.metrics.bytes <= bytes + bytes / 3)
         #expect(cache.metrics.evictions > 5000)
         #expect(driver.scan(0..<5000) == 1, "none of those that were found gave way")

@@ -103,12 +103,10 @@ import Testing
                     #expect(stamp != 0)
                     #expect(CacheStamp.age(stamp, in: generation) == back)
                     #expect(CacheStamp.isProtected(stamp, in: generation) == (back <= 1 && level >= 2))
-                    let found = CacheStamp.found(stamp, in: generation, countsLevels: true)
+                    let found = CacheStamp.found(stamp, in: generation)
                     #expect(CacheStamp.age(found, in: generation) == 0)
                     let expected = back == 0 ? min(level + 1, 3) : back == 1 && level == 3 ? 2 : 1
                     #expect(Int(found & 3) == expected)
-                    let plain = CacheStamp.found(stamp, in: generation, countsLevels: false)
-                    #expect(plain == (back == 0 ? stamp : found))
                 }
             }
         }
