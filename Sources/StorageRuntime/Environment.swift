@@ -22,7 +22,15 @@ public final class UniqueIDs: Sendable {
     }
 
     /// Makes sure that all further ids are greater than `id`.
-    public func raise(above id: UInt64) { last.max(id, ordering: .relaxed) }
+    public func raise(above id: UInt64) {
+        // Atomic<UInt64>.max of Swift 6.3 compares the bits as signed numbers.
+        var known = last.load(ordering: .relaxed)
+        while known < id {
+            let (exchanged, original) = last.compareExchange(expected: known, desired: id, ordering: .relaxed)
+            if exchanged { return }
+            known = original
+        }
+    }
 }
 
 /// Clock, ids, seed and scheduler of one storage.

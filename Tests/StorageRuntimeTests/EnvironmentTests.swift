@@ -44,6 +44,11 @@ import Testing
         #expect(ids.next() == 101)
         ids.raise(above: 7)
         #expect(ids.next() == 102)
+        // Numbers are unsigned, in the upper half, too.
+        ids.raise(above: 1 << 63 | 5)
+        #expect(ids.next() == 1 << 63 | 6)
+        ids.raise(above: 200)
+        #expect(ids.next() == 1 << 63 | 7)
     }
 
     @Test func threadsNeverGetTheSameId() {

@@ -122,7 +122,12 @@ extension SeriesIndex {
         _ counters: inout ResolveCounters
     ) {
         let filters = (tables.current.filter, tables.previous.filter)
-        for index in workspace.reserved { filters.1.prefetch(batch.fingerprint(index)) }
+        // Before the cursor of the previous table is made: what its pending names have forgotten by then is in its view.
+        for index in workspace.reserved {
+            filters.1.prefetch(batch.fingerprint(index))
+            let tsid = tables.previous.pending.find(batch.fingerprint(index), tenant: batch.tsid(index).tenant)
+            if let tsid, !tables.deleted.contains(tsid.metricID) { batch.set(index, tsid, .carriedOver) }
+        }
         var cursor = OptionalCursor()
         var previousCursor = OptionalCursor()
         for index in workspace.reserved {
@@ -137,11 +142,7 @@ extension SeriesIndex {
                     }
                     counters.searchesInVain += 1
                 }
-                if let tsid = tables.previous.pending.find(fingerprint, tenant: batch.tsid(index).tenant),
-                    !tables.deleted.contains(tsid.metricID)
-                {
-                    batch.set(index, tsid, .carriedOver)
-                } else if filters.1.mayContain(fingerprint) {
+                if batch.outcome(index) == .open, filters.1.mayContain(fingerprint) {
                     counters.searches += 1
                     if let tsid = try previousCursor.find(batch.key(index), tables.previous, tables.deleted) {
                         batch.set(index, tsid, .carriedOver)
@@ -180,8 +181,24 @@ extension SeriesIndex {
         workspace.missing.removeAll { batch.outcome($0) == .refused || batch.outcome($0) == .failed }
     }
 
-    /// Series whose rows are added by one call: a batch must not fill a run many times over.
+    /// Series whose rows are added by one call, and the most bytes of their rows: a batch must not fill a run many times
+    /// over, and cannot take more than a run can be.
     private static let seriesPerBatch = 2000
+    private static let bytesPerBatch = 128 << 20
+
+    /// The end of the batch that begins at `start`; at least one series is in it.
+    static func batchEnd(_ start: Int, _ count: Int, nameCount: (Int) -> Int) -> Int {
+        var end = start
+        var bytes = 0
+        repeat {
+            // The name twice; each tag alone and behind the group, globally and per day: where the group has g of n bytes
+            // there are at most (n - g) / 3 tags.
+            let name = nameCount(end)
+            bytes += 6 * name + name * name / 6
+            end += 1
+        } while end < count && end - start < seriesPerBatch && bytes < bytesPerBatch
+        return end
+    }
 
     /// Adds the rows of the missing names.
     private func register(
@@ -191,7 +208,9 @@ extension SeriesIndex {
         let current = tables.current
         var start = 0
         while start < workspace.missing.count {
-            let end = min(start + SeriesIndex.seriesPerBatch, workspace.missing.count)
+            let end = SeriesIndex.batchEnd(start, workspace.missing.count) {
+                batch.name(workspace.missing[$0]).count
+            }
             workspace.claims.removeAll(keepingCapacity: true)
             if policy.registersDay {
                 for index in workspace.missing[start..<end] where batch.outcome(index) == .created {
@@ -280,7 +299,9 @@ extension SeriesIndex {
         var failure: StorageError?
         var start = 0
         while start < claims.count {
-            let end = min(start + SeriesIndex.seriesPerBatch, claims.count)
+            let end = SeriesIndex.batchEnd(start, claims.count) {
+                claims[$0].state == .claimed ? raw(claims[$0].row).count : 0
+            }
             let slice = UnsafeMutableBufferPointer(rebasing: claims[start..<end])
             start = end
             guard slice.contains(where: { $0.state == .claimed }) else { continue }
