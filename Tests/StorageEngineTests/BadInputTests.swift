@@ -68,7 +68,7 @@ import Testing
         #expect(fixture.log.all.count == 1)
         fixture.clock.move(milliseconds: 5000)
         try engine.add([(Self.longName, now)])
-        #expect(fixture.log.all.count == 2 && fixture.log.all[1].contains("70030 bytes in canonical form"))
+        #expect(fixture.log.all.count == 2 && fixture.log.all[1].contains("70029 bytes in canonical form"))
         try fixture.close()
     }
 
@@ -97,14 +97,22 @@ import Testing
         try fixture.close()
     }
 
-    /// Eight thousand new series with long names in one block take more than a gigabyte of rows.
+    /// The rows of this block take more bytes than a run of a table can hold: each name has a long group, and its tags
+    /// stand behind the group once more.
     @Test func blockOfVeryWideSeries() throws {
-        let fixture = try EngineFixture(options: .tiny(run: 4 << 20, memory: 16 << 20))
+        var options = StorageOptions.tiny(run: 4 << 20, memory: 16 << 20)
+        options.table.gathersTagRows = false
+        options.table.mergesInBackground = false
+        let fixture = try EngineFixture(options: options)
         let rows = RowList()
-        let value = String(repeating: "w", count: 15_000)
+        let group = Array("g".utf8) + Array(repeating: UInt8(ascii: "w"), count: 30_000)
+        let labels = (0..<25).map { (key: Array("label\($0)".utf8), value: Array("v".utf8)) }
         for number in 0..<700 {
             rows.append(
-                rawName("m", ["a": value, "b": value, "c": value, "d": value + "\(number)"]), fixture.nowMs)
+                rawName(
+                    Tenant(bits: 0),
+                    [(Array("__name__".utf8), group)] + labels + [(Array("n".utf8), Array("\(number)".utf8))]),
+                fixture.nowMs)
         }
         try fixture.engine.add(rows)
         #expect(fixture.engine.metrics.rowsFailed == 0)
@@ -152,6 +160,56 @@ import Testing
         fixture.sink.fail(nil)
         try engine.add([(Self.series(0), fixture.nowMs)])
         #expect(engine.metrics.rowsAdded == 1 && engine.metrics.newSeriesCreated == 1)
+        try fixture.close()
+    }
+
+    // MARK: limits
+
+    /// Stand-ins for the limiter refuse nothing.
+    private static var limiterWorks: Bool {
+        let limiter = SeriesLimiter(countMax: 1, periodNanoseconds: 1 << 40, clock: TestClock(unixMilliseconds: 0))
+        return !(0..<50).allSatisfy { limiter.add(UInt64($0)) }
+    }
+
+    @Test(.enabled(if: limiterWorks), arguments: [true, false])
+    func limitsOfSeriesCountEveryRow(isHourly: Bool) throws {
+        var options = StorageOptions.tiny()
+        if isHourly { options.hourlySeriesMax = 64 } else { options.dailySeriesMax = 64 }
+        let fixture = try EngineFixture(options: options)
+        let engine = fixture.engine
+        func add(_ numbers: Range<Int>) throws -> Set<Int> {
+            let rows = RowList()
+            for _ in 0..<2 {
+                for number in numbers { rows.append(Self.series(number), fixture.nowMs, Double(number)) }
+            }
+            try engine.add(rows)
+            let samples = fixture.sink.takeRows()
+            let accepted = Set(samples.map { Int($0.value) })
+            #expect(samples.count == 2 * accepted.count)
+            return accepted
+        }
+        #expect(try add(0..<64).count == 64)
+        #expect(engine.metrics.rowsOverHourlyLimit == 0 && engine.metrics.rowsOverDailyLimit == 0)
+        // A Bloom filter lets a few series pass that it should refuse.
+        let passed = try add(64..<104).count
+        #expect(passed < 10)
+        var metrics = engine.metrics
+        #expect(metrics.rowsOverHourlyLimit == (isHourly ? UInt64(80 - 2 * passed) : 0))
+        #expect(metrics.rowsOverDailyLimit == (isHourly ? 0 : UInt64(80 - 2 * passed)))
+        // Refused series are not registered, known ones go on, and refused rows are no failures.
+        #expect(metrics.newSeriesCreated == UInt64(64 + passed) && metrics.rowsFailed == 0 && metrics.rowsAdded == 208)
+        #expect(try fixture.contents().names.count == 64 + passed)
+        #expect(fixture.log.all.first?.contains(isHourly ? "maxHourlySeries=64" : "maxDailySeries=64") == true)
+        #expect(try add(0..<64).count == 64)
+        // Series that the index knows, in a form that the cache does not know: carried over after a rotation.
+        try engine.rotateIndex()
+        #expect(try add(0..<64).count == 64)
+        fixture.clock.move(milliseconds: (isHourly ? 1 : 24) * Span.hour)
+        let before = engine.metrics
+        #expect(try add(64..<104).count == 40)
+        metrics = engine.metrics
+        #expect(metrics.rowsOverHourlyLimit == before.rowsOverHourlyLimit)
+        #expect(metrics.rowsOverDailyLimit == before.rowsOverDailyLimit)
         try fixture.close()
     }
 
@@ -271,6 +329,7 @@ import Testing
         files.faults = FaultPlan(rules: [.on(.makeDirectory, .create, error: .noSpace)])
         try engine.add([(Self.series(0), fixture.nowMs)])
         #expect(engine.metrics.rowsAdded == 2 && engine.metrics.indexRotations == 0)
+        #expect(fixture.log.all.contains { $0.hasPrefix("error: a background update has failed") })
         files.faults = FaultPlan()
         try fixture.move(Span.minute)
         #expect(engine.metrics.indexRotations == 1)

@@ -52,7 +52,9 @@ import Testing
                     let first = max(0, round - 1) * overlap
                     for number in first..<(first + namesPerRound) {
                         rows.append(raw(number, form: thread), now, Double(number))
-                        if number % 4 == 0 { rows.append(raw(number, form: thread + 1), now - Span.day, Double(number)) }
+                        if number % 4 == 0 {
+                            rows.append(raw(number, form: thread + 1), now - Span.day, Double(number))
+                        }
                     }
                     failures.note("add") { try engine.add(rows, hint: thread == 0 ? nil : thread) }
                 }
@@ -190,6 +192,33 @@ import Testing
         try fixture.close()
     }
 
+    /// A rotation leaves names behind that the old table has not flushed; they are found while it flushes them.
+    @Test func concurrentFlushOfTheOldTableAfterARotation() throws {
+        let directory = try TemporaryDirectory()
+        let fixture = try Self.fixture(directory)
+        let engine = fixture.engine
+        let failures = Failures()
+        let now = fixture.nowMs
+        for pass in 0..<60 {
+            let flushed = RowList((0..<30).map { (rawName("f\($0)", ["pass": "\(pass)"]), now) })
+            let unflushed = RowList((0..<30).map { (rawName("u\($0)", ["pass": "\(pass)"]), now) })
+            try engine.add(flushed)
+            try engine.flush()
+            try engine.add(unflushed)
+            try engine.rotateIndex()
+            let tsids = Set(fixture.sink.takeRows().map(\.tsid))
+            let old = engine.index.withTables { $0.previous.table }
+            let all = RowList(
+                (0..<60).map { (rawName($0 < 30 ? "f\($0)" : "u\($0 - 30)", ["pass": "\(pass)"]), now) })
+            together([
+                { failures.note("add") { try engine.add(all) } }, { failures.note("flush") { try old.flush() } },
+            ])
+            #expect(Set(fixture.sink.takeRows().map(\.tsid)) == tsids)
+        }
+        #expect(failures.all == [])
+        try fixture.close()
+    }
+
     @Test func concurrentFlushesRotationsAndDeletions() throws {
         let directory = try TemporaryDirectory()
         let fixture = try Self.fixture(directory)
@@ -222,6 +251,56 @@ import Testing
         try fixture.reopen()
         #expect(fixture.engine.index.withTables { $0.current.name } == current)
         #expect(fixture.engine.index.withTables { $0.previous.name } == previous)
+        try fixture.close()
+    }
+
+    /// While the disk is full, entries of days fail for some threads; no other thread may take them for registered.
+    @Test(arguments: TestSeeds.thisRun)
+    func concurrentAddsOnAFullDisk(seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        let files = SimulatedFileSystem(recording: .nothing)
+        var options = StorageOptions.tiny(run: 1024, memory: 3000)
+        options.table.flushIntervalNanoseconds = 1_000_000
+        options.retentionMs = 0
+        options.concurrentAddRowsMax = 8
+        let fixture = try EngineFixture(
+            files: files, startMs: EngineFixture.startMs + 5 * Span.hour, isLive: true, options: options)
+        let engine = fixture.engine
+        let count = 60
+        let failures = Failures()
+        for _ in 0..<6 {
+            try fixture.move(Span.day)
+            let now = fixture.nowMs
+            files.faults = FaultPlan(capacityBytes: files.usedSpaceBytes + random.below(3000))
+            let errors = Protected<[StorageError]>([])
+            together(
+                (0..<3).map { thread in
+                    {
+                        for round in 0..<6 {
+                            let rows = RowList()
+                            for number in 0..<count where (number + round) % 3 != 0 {
+                                rows.append(Self.raw(number, form: thread), now, Double(number))
+                            }
+                            do throws(StorageError) { try engine.add(rows, hint: thread) } catch {
+                                errors.withLock { $0.append(error) }
+                            }
+                        }
+                    }
+                })
+            errors.withLock { list in
+                failures.require(list.allSatisfy { $0.kind == .noSpace }, "\(list)")
+            }
+            files.faults = FaultPlan()
+            try fixture.move(11 * Span.second)
+            try engine.flush()
+            try engine.add(RowList((0..<count).map { (Self.raw($0, form: 0), now) }))
+            let contents = try fixture.contents()
+            #expect(contents.names.count == count)
+            let today = contents.days.filter { $0.date == DateMath.date(timestampMs: now) }
+            #expect(today.count == count)
+            #expect(try contents.faults(raws: Self.raws) == [])
+        }
+        #expect(failures.all == [])
         try fixture.close()
     }
 }

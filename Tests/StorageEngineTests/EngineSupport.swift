@@ -53,7 +53,8 @@ func rawName(_ tenant: Tenant, _ labels: [(key: [UInt8], value: [UInt8])]) -> [U
     var writer = RawMetricNameWriter(labelsMax: 1000, valueBytesMax: Int(UInt16.max))
     writer.begin(tenant, in: &target)
     for label in labels {
-        label.key.withUnsafeBytes { key in label.value.withUnsafeBytes { writer.add(key: key, value: $0, to: &target) } }
+        label.key.withUnsafeBytes { key in label.value.withUnsafeBytes { writer.add(key: key, value: $0, to: &target) }
+        }
     }
     return target.array()
 }

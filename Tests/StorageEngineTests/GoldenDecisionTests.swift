@@ -124,9 +124,7 @@ import Testing
         #expect(after.values.allSatisfy { $0 == 1 }, comment)
         #expect(Set(after.keys) == before.union(stored), comment)
         #expect(written == Set(stored).subtracting(before).count, comment)
-        // An entry that is asked for twice in a block is a miss once.
-        let repeated = stored.count - Set(stored).count
-        #expect(slow == (try expected["slowPerDayIndexInsertsDelta"].int) - repeated, comment)
+        #expect(slow == (try expected["slowPerDayIndexInsertsDelta"].int), comment)
         for entry in try Self.entries(expected["dateMetricIDCacheAfter"]) {
             #expect(after[entry] == 1, comment)
         }
@@ -178,7 +176,8 @@ import Testing
         try fixture.reopen()
         #expect(fixture.engine.minTimestampForCompositeIndexMs == 0)
         try fixture.close()
-        #expect(try fixture.files.readAll(fixture.path + "/" + Self.file, limitBytes: 100).array() == Array(repeating: 0, count: 8))
+        let bytes = try fixture.files.readAll(fixture.path + "/" + Self.file, limitBytes: 100).array()
+        #expect(bytes == Array(repeating: 0, count: 8))
     }
 
     @Test func compositeRowsOfAStorageWithoutTheFile() throws {
