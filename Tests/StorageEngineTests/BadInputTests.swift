@@ -66,7 +66,7 @@ import Testing
         #expect(fixture.log.all[0].contains("metricName: AccountID=0, ProjectID=0, metric_1{job=\"j\""))
         try engine.add(rows)
         #expect(fixture.log.all.count == 1)
-        fixture.clock.move(milliseconds: 5000)
+        fixture.clock.move(milliseconds: 5001)
         try engine.add([(Self.longName, now)])
         #expect(fixture.log.all.count == 2 && fixture.log.all[1].contains("70029 bytes in canonical form"))
         try fixture.close()
