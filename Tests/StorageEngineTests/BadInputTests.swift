@@ -167,7 +167,7 @@ import Testing
 
     /// Stand-ins for the limiter refuse nothing.
     private static var limiterWorks: Bool {
-        let limiter = SeriesLimiter(countMax: 1, periodNanoseconds: 1 << 40, clock: TestClock(unixMilliseconds: 0))
+        let limiter = SeriesLimiter(limit: 1, periodNanoseconds: 1 << 40, clock: TestClock(unixMilliseconds: 0))
         return !(0..<50).allSatisfy { limiter.add(UInt64($0)) }
     }
 

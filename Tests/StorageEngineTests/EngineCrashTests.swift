@@ -24,7 +24,7 @@ import Testing
 @testable import StorageEngine
 
 /// Keeps what it is given.
-private final class RecordingSink: SampleSink {
+private final class CrashSink: SampleSink {
     private let list = Protected<[SampleRow]>([])
 
     func add(_ rows: UnsafeBufferPointer<SampleRow>, precisionBits: Int) throws(StorageError) {
@@ -132,7 +132,7 @@ private struct Progress {
     private struct Node {
         let engine: StorageEngine
         let clock: VirtualClock
-        let sink = RecordingSink()
+        let sink = CrashSink()
 
         init(_ files: any FileSystem, nowMs: Int64) throws(StorageError) {
             let environment = Environment.deterministic(seed: 9, startUnixMilliseconds: nowMs)
