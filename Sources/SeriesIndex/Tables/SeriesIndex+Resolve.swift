@@ -78,15 +78,8 @@ extension SeriesIndex {
         let deleted = tables.deleted
         workspace.reserved.removeAll(keepingCapacity: true)
         workspace.foreign.removeAll(keepingCapacity: true)
-        for index in 0..<batch.nameCount {
-            let fingerprint = batch.fingerprint(index)
-            tables.current.filter.prefetch(fingerprint)
-            switch pending.reserve(fingerprint, tenant: batch.tsid(index).tenant, isDead: { deleted.contains($0) }) {
-            case .known(let tsid): batch.set(index, tsid, .pending)
-            case .reserved: workspace.reserved.append(index)
-            case .busy: workspace.foreign.append(index)
-            }
-        }
+        pending.reserve(
+            &batch, deleted: deleted, reserved: &workspace.reserved, foreign: &workspace.foreign)
         resolveReserved(&batch, tables, policy, &workspace, &counters)
         for index in workspace.foreign {
             let claim = pending.wait(for: batch.fingerprint(index), tenant: batch.tsid(index).tenant) {
@@ -124,10 +117,14 @@ extension SeriesIndex {
         let filters = (tables.current.filter, tables.previous.filter)
         // Before the cursor of the previous table is made: what its pending names have forgotten by then is in its view.
         for index in workspace.reserved {
+            filters.0.prefetch(batch.fingerprint(index))
             filters.1.prefetch(batch.fingerprint(index))
-            let tsid = tables.previous.pending.find(batch.fingerprint(index), tenant: batch.tsid(index).tenant)
-            if let tsid, !tables.deleted.contains(tsid.metricID) { batch.set(index, tsid, .carriedOver) }
         }
+        var carried: [(Int, TSID)] = []
+        tables.previous.pending.forEachRegistered(workspace.reserved, of: batch) { index, tsid in
+            if !tables.deleted.contains(tsid.metricID) { carried.append((index, tsid)) }
+        }
+        for (index, tsid) in carried { batch.set(index, tsid, .carriedOver) }
         var cursor = OptionalCursor()
         var previousCursor = OptionalCursor()
         for index in workspace.reserved {
@@ -228,11 +225,10 @@ extension SeriesIndex {
                 try addRows(batch, current, workspace.missing[start..<end], policy, &workspace.registrar)
                 counters.dayEntries += workspace.claims.count
                 workspace.claims.withUnsafeMutableBufferPointer { current.commit($0) }
-                for index in workspace.missing[start..<end] {
-                    let fingerprint = batch.fingerprint(index)
-                    current.filter.insert(fingerprint)
-                    current.pending.complete(fingerprint, batch.tsid(index))
-                    policy.onNew?(batch.name(index))
+                for index in workspace.missing[start..<end] { current.filter.insert(batch.fingerprint(index)) }
+                current.pending.complete(batch, workspace.missing[start..<end])
+                if let onNew = policy.onNew {
+                    for index in workspace.missing[start..<end] { onNew(batch.name(index)) }
                 }
             } catch {
                 workspace.claims.withUnsafeMutableBufferPointer { current.release($0) }

@@ -233,6 +233,41 @@ public final class TSIDCache: @unchecked Sendable {
         }
     }
 
+    /// Puts up to ``batchMax`` values; all cache lines are asked for first.
+    public func insert(
+        _ fingerprints: UnsafePointer<Fingerprint>, _ values: UnsafePointer<CachedTSID>, count: Int
+    ) {
+        precondition(count >= 0 && count <= TSIDCache.batchMax, "a batch of \(count) insertions")
+        var start = 0
+        while start < count {
+            if isChanging.load(ordering: .relaxed) { turnstile.withLock {} }
+            let (end, bucketCount) = structure.withShared { insertSome(fingerprints, values, start, count) }
+            if end < count { grow(shard(of: fingerprints[end]), from: bucketCount) }
+            start = end
+        }
+    }
+
+    /// Puts values until one finds no room in a shard that may grow; returns its index, and how large the shard is.
+    private func insertSome(
+        _ fingerprints: UnsafePointer<Fingerprint>, _ values: UnsafePointer<CachedTSID>, _ start: Int, _ count: Int
+    ) -> (end: Int, bucketCount: Int) {
+        if ranges[0].count > 0 {
+            for index in start..<count {
+                let bucket = ranges[Int(truncatingIfNeeded: fingerprints[index].low & shardMask)].primary(
+                    fingerprints[index])
+                for line in 0..<4 { ci_prefetch(UnsafeRawPointer(bucket) + 64 * line) }
+            }
+        }
+        for index in start..<count {
+            switch put(fingerprints[index], values[index]) {
+            case .done: break
+            case .refused: refusals.wrappingAdd(1, ordering: .relaxed)
+            case .full(let bucketCount): return (index, bucketCount)
+            }
+        }
+        return (count, 0)
+    }
+
     private enum Outcome {
         case done, refused
         /// No room in a shard that may grow; it has so many buckets.

@@ -31,8 +31,13 @@ final class BlockWriter: @unchecked Sendable {
     private let acceptedRows: UnsafeMutablePointer<UInt32>
     private var acceptedCount = 0
     private let pending: UnsafeMutablePointer<UInt32>
-    private let pendingNames: UnsafeMutablePointer<Fingerprint>
     private var pendingCount = 0
+    /// Fingerprints of the raw names of pending rows, by row.
+    private let rowNames: UnsafeMutablePointer<Fingerprint>
+    /// What is to be put into the TSID cache.
+    private let newNames: UnsafeMutablePointer<Fingerprint>
+    private let newValues: UnsafeMutablePointer<CachedTSID>
+    private var newCount = 0
     private let fingerprints: UnsafeMutablePointer<Fingerprint>
     private let positions: UnsafeMutablePointer<UInt32>
     private let found: UnsafeMutablePointer<CachedTSID>
@@ -52,7 +57,9 @@ final class BlockWriter: @unchecked Sendable {
         accepted = .allocate(capacity: BlockWriter.rowsMax)
         acceptedRows = .allocate(capacity: BlockWriter.rowsMax)
         pending = .allocate(capacity: BlockWriter.rowsMax)
-        pendingNames = .allocate(capacity: BlockWriter.rowsMax)
+        rowNames = .allocate(capacity: BlockWriter.rowsMax)
+        newNames = .allocate(capacity: BlockWriter.lookupMax)
+        newValues = .allocate(capacity: BlockWriter.lookupMax)
         fingerprints = .allocate(capacity: BlockWriter.lookupMax)
         positions = .allocate(capacity: BlockWriter.lookupMax)
         found = .allocate(capacity: BlockWriter.lookupMax)
@@ -62,7 +69,9 @@ final class BlockWriter: @unchecked Sendable {
         accepted.deallocate()
         acceptedRows.deallocate()
         pending.deallocate()
-        pendingNames.deallocate()
+        rowNames.deallocate()
+        newNames.deallocate()
+        newValues.deallocate()
         fingerprints.deallocate()
         positions.deallocate()
         found.deallocate()
@@ -151,7 +160,7 @@ final class BlockWriter: @unchecked Sendable {
                 } else {
                     misses &+= 1
                     pending[pendingCount] = positions[place]
-                    pendingNames[pendingCount] = fingerprints[place]
+                    rowNames[position] = fingerprints[place]
                     pendingCount &+= 1
                 }
             }
@@ -252,7 +261,7 @@ final class BlockWriter: @unchecked Sendable {
             } else {
                 misses &+= 1
                 pending[pendingCount] = UInt32(truncatingIfNeeded: index)
-                pendingNames[pendingCount] = fingerprints[0]
+                rowNames[index] = fingerprints[0]
                 pendingCount &+= 1
             }
         }
@@ -291,6 +300,7 @@ final class BlockWriter: @unchecked Sendable {
         counters.perDayEntriesWritten &+= UInt64(resolved.dayEntries)
         counters.slowPerDayInserts &+= UInt64(resolved.dayEntries)
         for index in 0..<batch.nameCount { acceptRows(of: index, rows, engine, hasLimits) }
+        flushRemembered(engine)
         if let error = batch.firstError { warn { "cannot obtain or create TSID for a metric name: \(error)" } }
     }
 
@@ -302,7 +312,7 @@ final class BlockWriter: @unchecked Sendable {
         var lastIsTooLong = false
         for index in 0..<pendingCount {
             let row = Int(pending[index])
-            if hasLast, pendingNames[index] == last {
+            if hasLast, rowNames[row] == last {
                 if lastIsGood {
                     batch.appendAgain(row: row)
                 } else if lastIsTooLong {
@@ -312,7 +322,7 @@ final class BlockWriter: @unchecked Sendable {
                 }
                 continue
             }
-            last = pendingNames[index]
+            last = rowNames[row]
             hasLast = true
             lastIsGood = false
             lastIsTooLong = false
@@ -335,6 +345,19 @@ final class BlockWriter: @unchecked Sendable {
             lastIsGood = true
             batch.append(name.bytes, row: row, date: DateMath.date(timestampMs: rows[row].timestampMs))
         }
+    }
+
+    /// Leaves a name for the TSID cache.
+    @inline(__always) private func remember(_ name: Fingerprint, _ value: CachedTSID, _ engine: StorageEngine) {
+        newNames[newCount] = name
+        newValues[newCount] = value
+        newCount &+= 1
+        if newCount == BlockWriter.lookupMax { flushRemembered(engine) }
+    }
+
+    private func flushRemembered(_ engine: StorageEngine) {
+        engine.tsidCache.insert(newNames, newValues, count: newCount)
+        newCount = 0
     }
 
     private func acceptRows(
@@ -365,7 +388,7 @@ final class BlockWriter: @unchecked Sendable {
                 case .created, .carriedOver, .pending, .found:
                     isIn = outcome == .created || !hasLimits || isWithinLimits(tsid.metricID, engine)
                     wasCounted = true
-                    if isIn { engine.tsidCache.insert(engine.key.fingerprint(rows[row].name), cached) }
+                    if isIn { remember(rowNames[row], cached, engine) }
                 case .open, .refused, .failed: break
                 }
                 isFirst = false
