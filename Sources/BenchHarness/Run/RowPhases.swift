@@ -197,7 +197,9 @@ struct RowPhases: ~Copyable {
     }
 
     private func settle(_ meter: inout PhaseMeter) throws(HarnessError) {
+        let allocations = HeapStatistics.allocationCount()
         progress.begin("settle", total: 0, unit: "rows", source: .engine(engine))
+        meter.harnessAllocations &+= HeapStatistics.allocationCount() &- allocations
         let start = WallClock.nanoseconds
         if !Interrupt.isRequested {
             try HarnessError.wrapping("waiting for flushes and merges") { () throws(StorageError) in
@@ -214,7 +216,7 @@ struct RowPhases: ~Copyable {
     private struct PhaseMeter {
         var cost = PhaseCost()
         var cpuAtStart = 0.0, feedAtStart = 0.0, threadsAtStart = 0.0
-        var allocationsAtStart: UInt64 = 0
+        var allocationsAtStart: UInt64 = 0, harnessAllocations: UInt64 = 0
     }
 
     private func startMeter() -> PhaseMeter {
@@ -231,7 +233,7 @@ struct RowPhases: ~Copyable {
         var cost = meter.cost
         cost.cpuSeconds = max(0, cpu - meter.cpuAtStart - (feed.cpuSeconds - meter.feedAtStart))
         cost.threadCPUSeconds = crew.cpuSeconds - meter.threadsAtStart
-        cost.allocations = ownAllocations &- meter.allocationsAtStart
+        cost.allocations = ownAllocations &- meter.allocationsAtStart &- meter.harnessAllocations
         cost.metrics = engine.metrics
         return cost
     }
