@@ -156,13 +156,13 @@ struct RowPhases: ~Copyable {
         while left > 0 {
             let repeated = min(left, group)
             feed.repeatLast(rounds: repeated, startMs: time.clock.unixMilliseconds, stepMs: stepMs)
-            if options.profileRegion == .known { Callgrind.start() }
+            if options.profileRegion == .known { left == count ? Callgrind.start() : Callgrind.resume() }
             try ingest(&meter)
             if options.profileRegion == .known { Callgrind.stop() }
             try time.move(to: feed.lastMs + 1)
             left -= repeated
         }
-        if options.profileRegion == .known { Callgrind.start() }
+        if options.profileRegion == .known { Callgrind.resume() }
         try settle(&meter)
         if options.profileRegion == .known { Callgrind.stop() }
         known = finish(meter)
