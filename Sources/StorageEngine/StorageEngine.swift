@@ -123,12 +123,15 @@ public final class StorageEngine: @unchecked Sendable {
         let hourNs: UInt64 = 3_600_000_000_000
         hourlyLimiter =
             options.hourlySeriesMax > 0
-            ? SeriesLimiter(limit: options.hourlySeriesMax, periodNanoseconds: hourNs, clock: environment.clock)
+            ? SeriesLimiter(
+                limit: min(options.hourlySeriesMax, SeriesLimiter.limitMax), periodNanoseconds: hourNs,
+                clock: environment.clock)
             : nil
         dailyLimiter =
             options.dailySeriesMax > 0
             ? SeriesLimiter(
-                limit: options.dailySeriesMax, periodNanoseconds: 24 * hourNs, clock: environment.clock) : nil
+                limit: min(options.dailySeriesMax, SeriesLimiter.limitMax), periodNanoseconds: 24 * hourNs,
+                clock: environment.clock) : nil
         metricIDCache = MetricIDCache(bytesMax: cacheBytes / 16)
         metricNameCache = MetricIDCache(bytesMax: cacheBytes / 10)
         minTimestampForCompositeIndexMs = composite

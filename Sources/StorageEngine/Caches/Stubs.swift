@@ -43,13 +43,6 @@ final class TSIDCache: @unchecked Sendable {
     }
 }
 
-final class MetricIDCache: @unchecked Sendable {
-    init(bytesMax: Int) {}
-    func get(_ id: UInt64, into: inout RawBuffer) -> Bool { false }
-    func put(_ id: UInt64, _ bytes: UnsafeRawBufferPointer) {}
-    var metrics: CacheMetrics { CacheMetrics() }
-}
-
 extension SavedCaches {
     static func readTSIDs(
         _ directory: String, _ digest: UInt64, _ bytesMax: Int, _ files: any FileSystem,
