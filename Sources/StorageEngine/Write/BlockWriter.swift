@@ -156,7 +156,7 @@ final class BlockWriter: @unchecked Sendable {
                 }
             }
         }
-        cache.count(requests: requests, misses: misses)
+        cache.count(requests: Int(requests), misses: Int(misses))
     }
 
     @inline(__always) private func prefetchName(_ row: MetricRow) {
@@ -252,7 +252,7 @@ final class BlockWriter: @unchecked Sendable {
                 pendingCount &+= 1
             }
         }
-        engine.tsidCache.count(requests: UInt64(rows.count), misses: misses)
+        engine.tsidCache.count(requests: rows.count, misses: Int(misses))
         if pendingCount > 0 { resolvePending(rows, target, limits: false) }
         var failure = batch.firstError
         if counters.rowsInvalidName + counters.rowsTooLongName > 0 {
