@@ -146,8 +146,8 @@ struct RowPhases: ~Copyable {
                 knownReason = nil
             }
         }
-        guard knownReason == nil else { return }
         try settle(&unused)
+        guard knownReason == nil else { return }
 
         progress.begin("known", total: count * feed.roundRows, unit: "rows", source: .engine(engine))
         let before = engine.metrics
