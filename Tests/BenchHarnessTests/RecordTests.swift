@@ -162,8 +162,8 @@ private let expectedReport = """
                 kernel 1.05 GB, 210 syncs
                 namespace          ns0      ns1
                 items flushed   1.00 M   3.10 M
-                items merged    1.60 M   2.20 M
                 bytes flushed   540 MB   410 MB
+                items merged    1.60 M   2.20 M
                 bytes merged    870 MB   377 MB
     size        512 MB, 512 B/series, 9.48 B/item, 9 parts (at most 17),
                 12,345 blocks, 512 items/block, 1.21 x the size after a forced merge

@@ -161,11 +161,15 @@ public enum Report {
                 + cells.map { TextFormat.right($0, 9) }.joined()
         }
         func cell(_ name: String, _ format: (Double) -> String) -> String { record.figure(name).map(format) ?? "-" }
-        return [
+        let isMerged = present.contains { (record.figure("merged_items_" + $0) ?? 0) > 0 }
+        let flushed = [
             row("namespace", present),
             row("items flushed", present.map { cell("flushed_items_" + $0, TextFormat.count) }),
-            row("items merged", present.map { cell("merged_items_" + $0, TextFormat.count) }),
             row("bytes flushed", present.map { cell("flushed_item_bytes_" + $0, TextFormat.bytes) }),
+        ]
+        guard isMerged else { return flushed }
+        return flushed + [
+            row("items merged", present.map { cell("merged_items_" + $0, TextFormat.count) }),
             row("bytes merged", present.map { cell("merged_item_bytes_" + $0, TextFormat.bytes) }),
         ]
     }
@@ -217,8 +221,8 @@ public enum Report {
 
     private static func labels(_ record: RunRecord) -> [String] {
         guard let labels = record.labels, !labels.isEmpty else { return [] }
-        let shares = labels.prefix(5).map { $0.label + " " + TextFormat.fixed($0.share * 100, 0) + " %" }
-        return ["bytes of tag rows: " + shares.joined(separator: ", ")]
+        let shares = labels.prefix(6).map { $0.label + " " + TextFormat.fixed($0.share * 100, 0) + " %" }
+        return ["bytes of tag rows: " + shares[0]] + shares.dropFirst()
     }
 
     private static func alerts(_ record: RunRecord) -> [String] {

@@ -3,6 +3,7 @@
 
 import Mergeset
 import SeriesIndex
+import StorageBytes
 import StorageEngine
 import StorageRuntime
 import Workloads
@@ -16,7 +17,7 @@ extension BenchRun {
         let clock = DrivenClock(unixMilliseconds: profile.startMs, hasRealMonotonic: isLive)
         let environment = Environment.driven(options.mode, clock: clock, seed: options.seed)
         let sink = CountingSampleSink()
-        let engineOptions = try engineOptions(source)
+        let engineOptions = engineOptions(source)
         let engine = try HarnessError.wrapping("opening the storage") { () throws(StorageError) in
             try StorageEngine.open(path, options: engineOptions, files: files, environment: environment, sink: sink)
         }
@@ -60,11 +61,26 @@ extension BenchRun {
         measured.figures.set("close_seconds", WallClock.seconds(since: start))
     }
 
-    private func engineOptions(_ source: RowSource) throws(HarnessError) -> StorageOptions {
+    private func engineOptions(_ source: RowSource) -> StorageOptions {
         var engine = options.engine
         engine.table = options.table
         engine.registersPerDay = source.profile.perDay
+        if let share = source.profile.tsidCacheShare, engine.tsidCacheBytesMax == nil {
+            engine.tsidCacheBytesMax = Int(share * Double(tsidCacheBytesNeeded(source)))
+        }
         return engine
+    }
+
+    /// Bytes that a TSID cache without a limit takes for the series of the first round: found by filling one.
+    private func tsidCacheBytesNeeded(_ source: RowSource) -> Int {
+        let series = source.profile.series
+        var random = SplitMix64(seed: Seeds.derive(options.seed, "cache sizing"))
+        let cache = TSIDCache(key: FingerprintKey(drawing: { random.next() }), bytesMax: (series + 1024) * 256)
+        for number in 0..<series {
+            let value = CachedTSID(metricGroupID: 0, jobID: 0, instanceID: 0, metricID: UInt64(number) + 1)
+            _ = cache.insert(cache.key.fingerprint(source.pool.name(number)), value)
+        }
+        return Int(cache.metrics.bytes)
     }
 
     /// Up to `count` series of the latest round.

@@ -3,6 +3,9 @@
 //   driver:   rows of a round --> ingest(rows) ............................... returns when all are in
 //   workers:  wait            --> claim 1000 rows, move the clock to them, AddRows, claim the next 1000 --> wait
 //
+// Whoever moves the clock past the next ten seconds lets the engine do what has come due, as a live node would: its own
+// task looks at the clock once a real second, in which minutes of virtual time may pass.
+//
 // The threads live as long as the crew, since a round may be a few hundred microseconds of work. A round of a single
 // batch is ingested by the driver itself: waking a thread would cost more than the batch. Deterministic runs have no
 // other thread; after each batch their monotonic clock moves on as if 100,000 rows came in a second, and the scheduler
@@ -36,6 +39,7 @@ final class IngestCrew: @unchecked Sendable {
     private let done = Condition()
     private var job = Job()  // under the lock
     private let nextRow = Atomic<Int>(0)
+    private let dueMs = Atomic<Int64>(0)
     private let hasFailed = Atomic<Bool>(false)
     private var threads: [Thread] = []
     private var batchesSinceSample = 0
@@ -145,8 +149,15 @@ final class IngestCrew: @unchecked Sendable {
 
     private func add(_ rows: UnsafeBufferPointer<MetricRow>, from first: Int, hint: Int) throws(HarnessError) {
         let batch = UnsafeBufferPointer(rebasing: rows[first..<min(first + batchRows, rows.count)])
-        clock.raise(toUnixMilliseconds: batch[batch.count - 1].timestampMs)
-        do throws(StorageError) { try engine.addRows(batch, hint: hint) } catch {
+        let now = batch[batch.count - 1].timestampMs
+        clock.raise(toUnixMilliseconds: now)
+        let due = dueMs.load(ordering: .relaxed)
+        do throws(StorageError) {
+            if now >= due, dueMs.compareExchange(expected: due, desired: now + 10_000, ordering: .relaxed).exchanged {
+                try engine.runDueTasks()
+            }
+            try engine.addRows(batch, hint: hint)
+        } catch {
             throw HarnessError(error, while: "adding rows")
         }
         progress.add(batch.count)

@@ -146,8 +146,8 @@ struct RowPhases: ~Copyable {
                 knownReason = nil
             }
         }
-        guard knownReason == nil else { return }
         try settle(&unused)
+        guard knownReason == nil else { return }
 
         progress.begin("known", total: count * feed.roundRows, unit: "rows", source: .engine(engine))
         let before = engine.metrics
@@ -156,13 +156,13 @@ struct RowPhases: ~Copyable {
         while left > 0 {
             let repeated = min(left, group)
             feed.repeatLast(rounds: repeated, startMs: time.clock.unixMilliseconds, stepMs: stepMs)
-            if options.profileRegion == .known { Callgrind.start() }
+            if options.profileRegion == .known { left == count ? Callgrind.start() : Callgrind.resume() }
             try ingest(&meter)
             if options.profileRegion == .known { Callgrind.stop() }
             try time.move(to: feed.lastMs + 1)
             left -= repeated
         }
-        if options.profileRegion == .known { Callgrind.start() }
+        if options.profileRegion == .known { Callgrind.resume() }
         try settle(&meter)
         if options.profileRegion == .known { Callgrind.stop() }
         known = finish(meter)
@@ -197,7 +197,9 @@ struct RowPhases: ~Copyable {
     }
 
     private func settle(_ meter: inout PhaseMeter) throws(HarnessError) {
+        let allocations = HeapStatistics.allocationCount()
         progress.begin("settle", total: 0, unit: "rows", source: .engine(engine))
+        meter.harnessAllocations &+= HeapStatistics.allocationCount() &- allocations
         let start = WallClock.nanoseconds
         if !Interrupt.isRequested {
             try HarnessError.wrapping("waiting for flushes and merges") { () throws(StorageError) in
@@ -214,7 +216,7 @@ struct RowPhases: ~Copyable {
     private struct PhaseMeter {
         var cost = PhaseCost()
         var cpuAtStart = 0.0, feedAtStart = 0.0, threadsAtStart = 0.0
-        var allocationsAtStart: UInt64 = 0
+        var allocationsAtStart: UInt64 = 0, harnessAllocations: UInt64 = 0
     }
 
     private func startMeter() -> PhaseMeter {
@@ -231,7 +233,7 @@ struct RowPhases: ~Copyable {
         var cost = meter.cost
         cost.cpuSeconds = max(0, cpu - meter.cpuAtStart - (feed.cpuSeconds - meter.feedAtStart))
         cost.threadCPUSeconds = crew.cpuSeconds - meter.threadsAtStart
-        cost.allocations = ownAllocations &- meter.allocationsAtStart
+        cost.allocations = ownAllocations &- meter.allocationsAtStart &- meter.harnessAllocations
         cost.metrics = engine.metrics
         return cost
     }

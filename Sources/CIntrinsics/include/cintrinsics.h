@@ -173,6 +173,8 @@ void ci_set_thread_name(const char *name);
 /// Callgrind client requests; nothing happens outside valgrind. Collection starts switched off in profiled runs and
 /// covers the measured region only.
 void ci_callgrind_start(void);
+/// Counts on from what was counted before the stop.
+void ci_callgrind_resume(void);
 void ci_callgrind_stop(void);
 /// 1 when the header of valgrind was there at build time.
 int ci_callgrind_available(void);
