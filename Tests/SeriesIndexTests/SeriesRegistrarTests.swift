@@ -83,10 +83,15 @@ import Testing
                             if variant.isCanonical {
                                 // Bytes that nobody else needs, with the slack that is promised.
                                 let copy = RawBuffer(copying: name.bytes)
-                                let made = try registrar.newTSID(canonical: copy.bytes, metricID: tsid.metricID)
-                                #expect(made == tsid)
-                                try registrar.add(
-                                    canonical: copy.bytes, tsid, registration: registration, to: &writer)
+                                if number % 2 == 0 {
+                                    try registrar.add(
+                                        canonical: copy.bytes, tsid, registration: registration, to: &writer)
+                                } else {
+                                    let made = try registrar.addNew(
+                                        canonical: copy.bytes, metricID: tsid.metricID, registration: registration,
+                                        to: &writer)
+                                    #expect(made == tsid)
+                                }
                             } else {
                                 try registrar.add(name, tsid, registration: registration, to: &writer)
                             }

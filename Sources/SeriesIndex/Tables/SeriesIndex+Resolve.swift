@@ -155,32 +155,25 @@ extension SeriesIndex {
         }
     }
 
-    /// Gives TSIDs to the names that were found nowhere, in the order of the names.
+    /// Gives ids to the names that were found nowhere, in the order of the names. The other fields of their TSIDs follow
+    /// when their rows are made.
     private func generate(
         _ batch: inout NameBatch, _ tables: IndexTables, _ policy: NewSeriesPolicy,
         _ workspace: inout ResolveWorkspace
     ) {
         for index in workspace.missing where batch.outcome(index) == .open {
             let id = environment.ids.next()
+            let tsid = TSID(
+                tenant: batch.tsid(index).tenant, metricGroupID: 0, jobID: 0, instanceID: 0, metricID: id)
             if let admits = policy.admits, !admits(id) {
                 // The id tells its rows apart from those of other series; nothing is stored under it.
-                batch.set(
-                    index,
-                    TSID(
-                        tenant: batch.tsid(index).tenant, metricGroupID: 0, jobID: 0, instanceID: 0, metricID: id),
-                    .refused)
+                batch.set(index, tsid, .refused)
                 tables.current.pending.cancel(batch.fingerprint(index))
-                continue
-            }
-            do throws(StorageError) {
-                let tsid = try workspace.registrar.newTSID(canonical: batch.name(index), metricID: id)
+            } else {
                 batch.set(index, tsid, .created)
-            } catch {
-                batch.fail(index, error)
-                tables.current.pending.cancel(batch.fingerprint(index))
             }
         }
-        workspace.missing.removeAll { batch.outcome($0) == .refused || batch.outcome($0) == .failed }
+        if policy.admits != nil { workspace.missing.removeAll { batch.outcome($0) == .refused } }
     }
 
     /// Series whose rows are added by one call, and the most bytes of their rows: a batch must not fill a run many times
@@ -222,7 +215,7 @@ extension SeriesIndex {
                 workspace.claims.withUnsafeMutableBufferPointer { current.days.claimNew($0) }
             }
             do throws(StorageError) {
-                try addRows(batch, current, workspace.missing[start..<end], policy, &workspace.registrar)
+                try addRows(&batch, current, workspace.missing[start..<end], policy, &workspace.registrar)
                 counters.dayEntries += workspace.claims.count
                 workspace.claims.withUnsafeMutableBufferPointer { current.commit($0) }
                 for index in workspace.missing[start..<end] { current.filter.insert(batch.fingerprint(index)) }
@@ -242,16 +235,20 @@ extension SeriesIndex {
     }
 
     private func addRows(
-        _ batch: borrowing NameBatch, _ table: IndexTable, _ names: ArraySlice<Int>, _ policy: NewSeriesPolicy,
+        _ batch: inout NameBatch, _ table: IndexTable, _ names: ArraySlice<Int>, _ policy: NewSeriesPolicy,
         _ registrar: inout SeriesRegistrar
     ) throws(StorageError) {
         try table.table.add(hint: policy.hint) { (writer: inout ItemWriter) throws(StorageError) in
             for index in names {
-                let registration: TagRegistration =
-                    policy.registersDay && batch.outcome(index) == .created
-                    ? .globalAndDay(batch.date(index)) : .global
-                try registrar.add(
-                    canonical: batch.name(index), batch.tsid(index), registration: registration, to: &writer)
+                let name = batch.name(index)
+                guard batch.outcome(index) == .created else {
+                    try registrar.add(canonical: name, batch.tsid(index), registration: .global, to: &writer)
+                    continue
+                }
+                let tsid = try registrar.addNew(
+                    canonical: name, metricID: batch.tsid(index).metricID,
+                    registration: policy.registersDay ? .globalAndDay(batch.date(index)) : .global, to: &writer)
+                batch.set(index, tsid, .created)
             }
         }
     }

@@ -309,17 +309,20 @@ final class FingerprintBuckets {
     }
 
     /// A slot whose entry was moved on to its secondary bucket (it is still there, too: write over it at once); nil when no
-    /// entry of this bucket can move. Up to 6 + 36 buckets are looked at.
-    private func makeRoom(_ bucket: BucketPointer, depth: Int, _ generation: Int) -> Target? {
+    /// entry of this bucket can move. Up to 6 + 36 buckets are looked at. Nothing moves into `full`: it had no free slot, but
+    /// a reader that had the generation from before a change may make an entry old at any moment.
+    private func makeRoom(
+        _ bucket: BucketPointer, depth: Int, _ generation: Int, full: BucketPointer? = nil
+    ) -> Target? {
         for step in 1...depth {
             for slot in 0..<Bucket.slots {
                 let fingerprint = Bucket.fingerprint(bucket, slot)
                 guard range.primary(fingerprint) == bucket else { continue }
                 let other = range.secondary(fingerprint)
-                guard other != bucket,
-                    let target = step == 1 ? free(other, generation) : makeRoom(other, depth: step - 1, generation)
+                guard other != bucket, other != full,
+                    let target = step == 1
+                        ? free(other, generation) : makeRoom(other, depth: step - 1, generation, full: bucket)
                 else { continue }
-                // What was moved so far went into free slots, and this bucket has none.
                 assert(Bucket.fingerprint(bucket, slot) == fingerprint)
                 Bucket.markOverflow(bucket)
                 Bucket.write(target.bucket, target.slot, Bucket.load(bucket, slot))

@@ -59,7 +59,7 @@ struct SavedCaches {
                     let digest = try SeriesIndex.stateDigest(directory: indexDirectory, files: files)
                     let state = try readState(directory, digest: digest, files)
                     sets = readSets(directory, state, nowMs: nowMs, files, log)
-                    tsids = readTSIDs(directory, digest, tsidCacheBytesMax, files, log)
+                    tsids = readTSIDs(directory, digest, tsidCacheBytesMax, environment, files, log)
                 } catch {
                     log("the saved caches are not used: \(error)")
                 }
@@ -67,9 +67,7 @@ struct SavedCaches {
             try files.removeAll(directory)
         }
         return SavedCaches(
-            tsids: tsids
-                ?? TSIDCache(
-                    key: FingerprintKey(drawing: environment.secrets("fingerprints")), bytesMax: tsidCacheBytesMax),
+            tsids: tsids ?? TSIDCache(key: newKey(environment), bytesMax: tsidCacheBytesMax),
             sets: sets)
     }
 
@@ -134,6 +132,28 @@ struct SavedCaches {
         }
     }
 
+    private static func readTSIDs(
+        _ directory: String, _ digest: UInt64, _ bytesMax: Int, _ environment: Environment, _ files: any FileSystem,
+        _ log: @Sendable (String) -> Void
+    ) -> TSIDCache? {
+        let (cache, outcome) = TSIDCache.load(
+            from: Paths.join(directory, tsidsName), validity: validity(digest), bytesMax: bytesMax, files: files,
+            newKey: { newKey(environment) })
+        switch outcome {
+        case .loaded: return cache
+        case .absent: return nil
+        default:
+            log("the saved TSID cache is not used: \(outcome)")
+            return nil
+        }
+    }
+
+    private static func newKey(_ environment: Environment) -> FingerprintKey {
+        FingerprintKey(drawing: environment.secrets("fingerprints"))
+    }
+
+    private static func validity(_ digest: UInt64) -> [UInt8] { withUnsafeBytes(of: digest.bigEndian) { Array($0) } }
+
     // MARK: close
 
     /// Saves the caches of a storage whose index has been closed.
@@ -158,7 +178,7 @@ struct SavedCaches {
             try files.replaceAtomically(bytes.bytes, at: Paths.join(directory, name))
             state.appendBigEndian(Hash.xxh64(bytes.bytes))
         }
-        try saveTSIDs(directory, digest, tsids, files)
+        try tsids.save(to: Paths.join(directory, tsidsName), validity: validity(digest), files: files)
         state.appendBigEndian(Hash.xxh64(state.bytes))
         // Last: without it, nothing else is believed.
         try files.replaceAtomically(state.bytes, at: Paths.join(directory, stateName))

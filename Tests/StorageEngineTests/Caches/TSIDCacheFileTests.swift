@@ -178,4 +178,15 @@ import Testing
             #expect(loaded.outcome == .loaded(entries: 10))
         }
     }
+
+    /// The probe of the fuzzer accepts what is good, and mends what has a wrong checksum.
+    @Test func probe() throws {
+        try filled(20).save(to: path, validity: CacheProbes.validity, files: files)
+        var bytes = try bytes()
+        #expect(bytes.withUnsafeBytes { CacheProbes.cacheFile($0) } == 20)
+        bytes[bytes.count - 60] ^= 1
+        #expect(bytes.withUnsafeBytes { CacheProbes.cacheFile($0) } == 20)
+        bytes[8] ^= 1
+        #expect(bytes.withUnsafeBytes { CacheProbes.cacheFile($0) } == nil)
+    }
 }
