@@ -123,18 +123,23 @@ public final class StorageEngine: @unchecked Sendable {
         let hourNs: UInt64 = 3_600_000_000_000
         hourlyLimiter =
             options.hourlySeriesMax > 0
-            ? SeriesLimiter(countMax: options.hourlySeriesMax, periodNanoseconds: hourNs, clock: environment.clock)
+            ? SeriesLimiter(
+                limit: min(options.hourlySeriesMax, SeriesLimiter.limitMax), periodNanoseconds: hourNs,
+                clock: environment.clock)
             : nil
         dailyLimiter =
             options.dailySeriesMax > 0
             ? SeriesLimiter(
-                countMax: options.dailySeriesMax, periodNanoseconds: 24 * hourNs, clock: environment.clock) : nil
+                limit: min(options.dailySeriesMax, SeriesLimiter.limitMax), periodNanoseconds: 24 * hourNs,
+                clock: environment.clock) : nil
         metricIDCache = MetricIDCache(bytesMax: cacheBytes / 16)
         metricNameCache = MetricIDCache(bytesMax: cacheBytes / 10)
         minTimestampForCompositeIndexMs = composite
         searchGate = gate
         let places = options.concurrentAddRowsMax > 0 ? options.concurrentAddRowsMax : CPUCount.available()
-        admission = Admission(capacity: places, waitNanoseconds: options.addRowsWaitNanoseconds, gate: gate)
+        admission = Admission(
+            capacity: places, waitNanoseconds: options.addRowsWaitNanoseconds, gate: gate,
+            clock: environment.clock)
         directoryLock = lock
         due = Protected(
             Due(
@@ -143,7 +148,7 @@ public final class StorageEngine: @unchecked Sendable {
         if environment.scheduler.hasThreads {
             let engine = Unowned(self)
             updates = environment.scheduler.start("updates") {
-                try? engine.value.runDueTasks()
+                engine.value.runDueTasksBeside()
                 return .after(nanoseconds: 1_000_000_000)
             }
         }
@@ -179,7 +184,7 @@ public final class StorageEngine: @unchecked Sendable {
     ) throws(StorageError) {
         guard rows.count > 0 else { return }
         try checkIsOpen()
-        if !environment.scheduler.hasThreads { try runDueTasks() }
+        if !environment.scheduler.hasThreads { runDueTasksBeside() }
         try admission.enter(rows: rows.count)
         let writer = takeWriter()
         var failure: StorageError?
@@ -296,6 +301,13 @@ public final class StorageEngine: @unchecked Sendable {
             due.withLock {
                 $0.rotationMs = SeriesIndex.nextRotationMs(nowMs: nowMs, retentionMs: options.retentionMs)
             }
+        }
+    }
+
+    /// As ``runDueTasks()``, for callers that go on whatever happens.
+    private func runDueTasksBeside() {
+        do throws(StorageError) { try runDueTasks() } catch {
+            options.log?("error: a background update has failed and will be tried again: \(error)")
         }
     }
 

@@ -72,6 +72,13 @@ public struct Environment: Sendable {
             scheduler: DeterministicScheduler(clock: clock))
     }
 
+    /// A clock that its driver moves, ids from its first moment on; scheduler and monotonic time as the mode says.
+    public static func driven(_ mode: Mode, clock: DrivenClock, seed: UInt64 = 42) -> Environment {
+        Environment(
+            mode: mode, clock: clock, ids: UniqueIDs(start: clock.unixNanoseconds), seed: seed,
+            scheduler: mode == .live ? LiveScheduler(clock: clock) : DeterministicScheduler(clock: clock))
+    }
+
     /// A stream of numbers that nobody can guess in live mode, and that follows from the seed in deterministic mode: for
     /// the keys of tables that outsiders can fill.
     public func secrets(_ name: String) -> () -> UInt64 {

@@ -24,7 +24,7 @@ import Testing
 @testable import StorageEngine
 
 /// Keeps what it is given.
-private final class RecordingSink: SampleSink {
+private final class CrashSink: SampleSink {
     private let list = Protected<[SampleRow]>([])
 
     func add(_ rows: UnsafeBufferPointer<SampleRow>, precisionBits: Int) throws(StorageError) {
@@ -130,7 +130,7 @@ private struct Progress {
     private struct Node {
         let engine: StorageEngine
         let clock: VirtualClock
-        let sink = RecordingSink()
+        let sink = CrashSink()
         let files: SimulatedFileSystem
 
         init(_ files: SimulatedFileSystem, nowMs: Int64) throws(StorageError) {

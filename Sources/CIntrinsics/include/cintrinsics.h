@@ -142,6 +142,31 @@ static inline size_t ci_find_ones(
     return found;
 }
 
+/// Loads and stores of single words that other threads load and store at the same time. The address is aligned.
+static inline __attribute__((always_inline)) uint64_t ci_load64(const uint64_t *address) {
+    return __atomic_load_n(address, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) uint64_t ci_load64_acquire(const uint64_t *address) {
+    return __atomic_load_n(address, __ATOMIC_ACQUIRE);
+}
+static inline __attribute__((always_inline)) void ci_store64(uint64_t *address, uint64_t value) {
+    __atomic_store_n(address, value, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) void ci_store64_release(uint64_t *address, uint64_t value) {
+    __atomic_store_n(address, value, __ATOMIC_RELEASE);
+}
+static inline __attribute__((always_inline)) uint8_t ci_load8(const uint8_t *address) {
+    return __atomic_load_n(address, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) void ci_store8(uint8_t *address, uint8_t value) {
+    __atomic_store_n(address, value, __ATOMIC_RELAXED);
+}
+
+/// Loads before the fence stay before loads and stores behind it.
+static inline __attribute__((always_inline)) void ci_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+/// Loads and stores before the fence stay before stores behind it.
+static inline __attribute__((always_inline)) void ci_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+
 /// Names the calling thread (15 bytes at most), for profilers.
 void ci_set_thread_name(const char *name);
 

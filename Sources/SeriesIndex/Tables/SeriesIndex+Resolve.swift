@@ -166,7 +166,12 @@ extension SeriesIndex {
         for index in workspace.missing where batch.outcome(index) == .open {
             let id = environment.ids.next()
             if let admits = policy.admits, !admits(id) {
-                batch.set(index, .refused)
+                // The id tells its rows apart from those of other series; nothing is stored under it.
+                batch.set(
+                    index,
+                    TSID(
+                        tenant: batch.tsid(index).tenant, metricGroupID: 0, jobID: 0, instanceID: 0, metricID: id),
+                    .refused)
                 tables.current.pending.cancel(batch.fingerprint(index))
                 continue
             }

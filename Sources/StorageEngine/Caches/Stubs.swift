@@ -4,71 +4,13 @@ import StorageBytes
 import StorageFiles
 import StorageRuntime
 
-struct CachedTSID: Sendable {
-    var metricGroupID: UInt64
-    var jobID: UInt32
-    var instanceID: UInt32
-    var metricID: UInt64
-}
+extension SavedCaches {
+    static func readTSIDs(
+        _ directory: String, _ digest: UInt64, _ bytesMax: Int, _ files: any FileSystem,
+        _ log: @Sendable (String) -> Void
+    ) -> TSIDCache? { nil }
 
-final class TSIDCache: @unchecked Sendable {
-    let key: FingerprintKey
-    let lock = Lock()
-    var map: [Fingerprint: CachedTSID] = [:]
-    var m = CacheMetrics()
-    init(bytesMax: Int, key: FingerprintKey) { self.key = key }
-    func find(_ f: UnsafePointer<Fingerprint>, count: Int, into: UnsafeMutablePointer<CachedTSID>) -> UInt64 {
-        lock.withLock {
-            var r: UInt64 = 0
-            for i in 0..<count { if let v = map[f[i]] { into[i] = v; r |= 1 << UInt64(i) } }
-            return r
-        }
-    }
-    func insert(_ f: Fingerprint, _ v: CachedTSID) { lock.withLock { map[f] = v } }
-    func reset() {
-        lock.withLock {
-            map = [:]; m.resets += 1
-        }
-    }
-    func tick(nowNanoseconds: UInt64) {}
-    func count(requests: UInt64, misses: UInt64) {
-        lock.withLock {
-            m.requests += requests; m.misses += misses
-        }
-    }
-    var metrics: CacheMetrics {
-        lock.withLock {
-            var x = m; x.entries = UInt64(map.count); x.bytes = x.entries * 40; return x
-        }
-    }
-}
-
-final class MetricIDCache: @unchecked Sendable {
-    init(bytesMax: Int) {}
-    func get(_ id: UInt64, into: inout RawBuffer) -> Bool { false }
-    func put(_ id: UInt64, _ bytes: UnsafeRawBufferPointer) {}
-    var metrics: CacheMetrics { CacheMetrics() }
-}
-
-final class SeriesLimiter: Sendable {
-    init(countMax: Int, periodNanoseconds: UInt64, clock: any StorageClock) {}
-    func add(_ id: UInt64) -> Bool { true }
-}
-
-struct SavedCaches {
-    var tsids: TSIDCache
-    var sets: ActiveSets
-    static func take(
-        storage: String, indexDirectory: String, nowMs: Int64, tsidCacheBytesMax: Int, environment: Environment,
-        files: any FileSystem, log: @Sendable (String) -> Void
-    ) throws(StorageError) -> SavedCaches {
-        let hour = DateMath.hour(timestampMs: nowMs)
-        return SavedCaches(
-            tsids: TSIDCache(
-                bytesMax: tsidCacheBytesMax, key: FingerprintKey(drawing: environment.secrets("fingerprints"))),
-            sets: ActiveSets(currentHour: hour, previousHour: hour &- 1, today: DateMath.date(timestampMs: nowMs)))
-    }
-    static func save(
-        storage: String, indexDirectory: String, tsids: TSIDCache, sets: ActiveSets, files: any FileSystem
+    static func saveTSIDs(
+        _ directory: String, _ digest: UInt64, _ tsids: TSIDCache, _ files: any FileSystem
     ) throws(StorageError) {}
 }

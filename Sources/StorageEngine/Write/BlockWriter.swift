@@ -156,7 +156,7 @@ final class BlockWriter: @unchecked Sendable {
                 }
             }
         }
-        cache.count(requests: requests, misses: misses)
+        cache.count(requests: Int(requests), misses: Int(misses))
     }
 
     @inline(__always) private func prefetchName(_ row: MetricRow) {
@@ -237,11 +237,15 @@ final class BlockWriter: @unchecked Sendable {
     func register(_ rows: UnsafeBufferPointer<MetricRow>, _ target: Target) -> StorageError? {
         begin()
         let engine = target.engine
+        var requests: UInt64 = 0
         var misses: UInt64 = 0
         for index in 0..<rows.count {
             guard rows[index].nameCount > 0 else {
-                return StorageError(.invalidArgument, "the metric name of row \(index) is empty")
+                counters.rowsInvalidName &+= 1
+                warn { "the metric name of row \(index) is empty" }
+                continue
             }
+            requests &+= 1
             fingerprints[0] = engine.key.fingerprint(rows[index].name)
             if engine.tsidCache.find(fingerprints, count: 1, into: found) != 0 {
                 accept(rows[index], index, found[0])
@@ -252,7 +256,7 @@ final class BlockWriter: @unchecked Sendable {
                 pendingCount &+= 1
             }
         }
-        engine.tsidCache.count(requests: UInt64(rows.count), misses: misses)
+        engine.tsidCache.count(requests: Int(requests), misses: Int(misses))
         if pendingCount > 0 { resolvePending(rows, target, limits: false) }
         var failure = batch.firstError
         if counters.rowsInvalidName + counters.rowsTooLongName > 0 {
@@ -343,8 +347,12 @@ final class BlockWriter: @unchecked Sendable {
             metricID: tsid.metricID)
         var isIn = false
         var isFirst = true
-        batch.forEachRow(index) { row, startsRawName in
-            if startsRawName {
+        var previous = -1
+        batch.forEachRow(index) { row, startsForm in
+            // The first row of a refused series was counted when it was refused.
+            var wasCounted = previous < 0
+            // Rows of one raw name need not have come one after the other.
+            if startsForm, previous < 0 || !BlockWriter.isSameName(rows[previous], rows[row]) {
                 switch outcome {
                 case .created where isFirst: counters.slowRowCauses.newSeries &+= 1
                 case .carriedOver where isFirst: counters.slowRowCauses.rotation &+= 1
@@ -356,6 +364,7 @@ final class BlockWriter: @unchecked Sendable {
                 switch outcome {
                 case .created, .carriedOver, .pending, .found:
                     isIn = outcome == .created || !hasLimits || isWithinLimits(tsid.metricID, engine)
+                    wasCounted = true
                     if isIn { engine.tsidCache.insert(engine.key.fingerprint(rows[row].name), cached) }
                 case .open, .refused, .failed: break
                 }
@@ -365,13 +374,21 @@ final class BlockWriter: @unchecked Sendable {
                 accept(rows[row], row, tsid)
             } else if outcome == .failed || outcome == .open {
                 counters.rowsFailed &+= 1
+            } else if !wasCounted {
+                // Every row that a limit refuses counts, not every name.
+                _ = isWithinLimits(tsid.metricID, engine)
             }
+            previous = row
         }
         switch outcome {
         case .created: counters.seriesCreated &+= 1
         case .carriedOver: counters.seriesCarriedOver &+= 1
         case .open, .pending, .found, .refused, .failed: break
         }
+    }
+
+    private static func isSameName(_ a: MetricRow, _ b: MetricRow) -> Bool {
+        a.nameCount == b.nameCount && Bytes.compare(a.name, b.name) == 0
     }
 
     // MARK: days
@@ -390,10 +407,13 @@ final class BlockWriter: @unchecked Sendable {
         let failure = register(&decision.prefills, rows, target)
         let second = register(&decision.claims, rows, target)
         for claim in decision.claims where claim.isMiss { counters.slowPerDayInserts &+= 1 }
-        // A series whose entry failed must not be taken for registered: its next rows try again.
+        // A series whose entry failed must not be taken for registered, neither here nor by blocks that found the entry
+        // on its way: its next rows try again.
+        if failure != nil { engine.active.forget(decision.prefills.lazy.map(\.metricID)) }
+        if second != nil { engine.active.forget(decision.claims.lazy.map(\.metricID)) }
         engine.active.add(
             hour: sets.currentHour, second == nil ? decision.hourIDs : [], date: DateMath.date(hour: sets.currentHour),
-            nextDay: failure == nil ? decision.nextDayIDs : [])
+            nextDay: failure == nil ? decision.nextDayIDs : [], failures: sets.failures)
         return failure ?? second
     }
 

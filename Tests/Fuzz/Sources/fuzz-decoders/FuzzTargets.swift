@@ -11,6 +11,7 @@ typealias FuzzTarget = @Sendable (UnsafeRawBufferPointer) -> Void
 let fuzzTargets: [String: FuzzTarget] = [
     "block": fuzzBlock,
     "cursor": fuzzCursor,
+    "id-files": fuzzIDFiles,
     "index-block": fuzzIndexBlock,
     "metadata": fuzzMetadata,
     "metaindex": fuzzMetaindex,
