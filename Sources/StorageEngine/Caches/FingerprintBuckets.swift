@@ -41,7 +41,7 @@ struct CacheEntry {
 
 /// Operations on one bucket.
 enum Bucket {
-    static let bytes = 256
+    static let bytes = 256, lines = 4
     static let words = 32
     static let slots = 6
 
@@ -248,6 +248,10 @@ final class FingerprintBuckets {
     /// Whether the shard has its largest size.
     var isLargest: Bool { bucketCount >= bucketCountMax }
 
+    /// Whether an entry that is not there yet should rather find a larger shard: from nine tenths of the slots on, finding
+    /// room takes longer and longer.
+    var shouldGrow: Bool { !isLargest && entryCount &* 10 >= bucketCount &* Bucket.slots &* 9 }
+
     /// The bucket with a number.
     func bucket(_ index: Int) -> BucketPointer {
         precondition(index >= 0 && index < bucketCount, "bucket \(index) of \(bucketCount)")
@@ -260,6 +264,7 @@ final class FingerprintBuckets {
         let first = range.primary(fingerprint)
         var slot = Bucket.slot(first, of: fingerprint)
         if slot >= 0 { return (first, slot) }
+        if Bucket.head(first) & Bucket.overflowBit == 0 { return nil }
         let second = range.secondary(fingerprint)
         slot = Bucket.slot(second, of: fingerprint)
         return slot >= 0 ? (second, slot) : nil
@@ -332,12 +337,12 @@ final class FingerprintBuckets {
         return nil
     }
 
-    /// Grows by a third, or to `wanted` buckets, at most to the largest size; false when that is reached or the system has
+    /// Grows by two fifths, or to `wanted` buckets, at most to the largest size; false when that is reached or the system has
     /// no memory. Entries that find no room afterwards (next to impossible at the load after growing) are dropped; their
     /// number is returned. Alone.
     func grow(to wanted: Int? = nil) -> (hasGrown: Bool, dropped: Int) {
         let oldCount = bucketCount
-        let newCount = min(bucketCountMax, wanted ?? max(oldCount + oldCount / 3, oldCount + 1))
+        let newCount = min(bucketCountMax, wanted ?? max(oldCount + oldCount * 2 / 5, oldCount + 1))
         guard newCount > oldCount, makeUsable(newCount) else { return (false, 0) }
         for index in 0..<oldCount {
             let bucket = bucket(index)
