@@ -211,6 +211,7 @@ final class FingerprintBuckets {
 
     private static let hugePageBytes = 2 << 20
     private static let pageBytes = 4096
+    private static let usableStepBytes = 1 << 20
 
     /// An empty shard that may grow to `bucketCountMax` buckets. When the address space does not give that much, the
     /// shard stays without buckets.
@@ -385,12 +386,15 @@ final class FingerprintBuckets {
     /// Makes the memory of the first `count` buckets usable; it is zero where it was never used.
     private func makeUsable(_ count: Int) -> Bool {
         let page = FingerprintBuckets.pageBytes
-        let bytes = (count * Bucket.bytes + page - 1) & ~(page - 1)
-        if bytes <= usableBytes { return true }
+        if count * Bucket.bytes <= usableBytes { return true }
+        // In large steps: each one interrupts all processors. Memory that is usable and not used costs nothing.
+        let most = (bucketCountMax * Bucket.bytes + page - 1) & ~(page - 1)
+        let step = FingerprintBuckets.usableStepBytes
+        let bytes = min(most, (count * Bucket.bytes + step - 1) & ~(step - 1))
         if mprotect(base, bytes, PROT_READ | PROT_WRITE) != 0 { return false }
         // Advice only: where it is refused, the pages stay small. Shards below a huge page are left alone, and so is the
         // last part of larger ones: a huge page may not reach beyond the limit.
-        let huge = bytes & ~(FingerprintBuckets.hugePageBytes - 1)
+        let huge = count * Bucket.bytes & ~(FingerprintBuckets.hugePageBytes - 1)
         if huge > 0 { madvise(base, huge, MADV_HUGEPAGE) }
         usableBytes = bytes
         return true
