@@ -249,9 +249,9 @@ final class FingerprintBuckets {
     /// Whether the shard has its largest size.
     var isLargest: Bool { bucketCount >= bucketCountMax }
 
-    /// Whether an entry that is not there yet should rather find a larger shard: from nine tenths of the slots on, finding
-    /// room takes longer and longer.
-    var shouldGrow: Bool { !isLargest && entryCount &* 10 >= bucketCount &* Bucket.slots &* 9 }
+    /// Whether an entry without a free slot should rather find a larger shard than have others moved for it: from nine
+    /// tenths of the slots on, that takes longer and longer.
+    private var shouldGrow: Bool { !isLargest && entryCount &* 10 >= bucketCount &* Bucket.slots &* 9 }
 
     /// The bucket with a number.
     func bucket(_ index: Int) -> BucketPointer {
@@ -286,7 +286,9 @@ final class FingerprintBuckets {
         if target == nil || !target!.isEmpty, let other = free(second, generation), target == nil || other.isEmpty {
             target = other
         }
-        target = target ?? makeRoom(first, depth: 2, generation) ?? makeRoom(second, depth: 2, generation)
+        if target == nil, !shouldGrow {
+            target = makeRoom(first, depth: 2, generation) ?? makeRoom(second, depth: 2, generation)
+        }
         guard let target else { return .noRoom }
         if target.bucket != first { Bucket.markOverflow(first) }
         Bucket.write(target.bucket, target.slot, entry)
@@ -338,12 +340,12 @@ final class FingerprintBuckets {
         return nil
     }
 
-    /// Grows by two fifths, or to `wanted` buckets, at most to the largest size; false when that is reached or the system has
+    /// Grows by a third, or to `wanted` buckets, at most to the largest size; false when that is reached or the system has
     /// no memory. Entries that find no room afterwards (next to impossible at the load after growing) are dropped; their
     /// number is returned. Alone.
     func grow(to wanted: Int? = nil) -> (hasGrown: Bool, dropped: Int) {
         let oldCount = bucketCount
-        let newCount = min(bucketCountMax, wanted ?? max(oldCount + oldCount * 2 / 5, oldCount + 1))
+        let newCount = min(bucketCountMax, wanted ?? max(oldCount + oldCount / 3, oldCount + 1))
         guard newCount > oldCount, makeUsable(newCount) else { return (false, 0) }
         for index in 0..<oldCount {
             let bucket = bucket(index)

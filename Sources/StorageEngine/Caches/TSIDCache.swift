@@ -292,7 +292,6 @@ public final class TSIDCache: @unchecked Sendable {
             Bucket.write(bucket, slot, CacheEntry(fingerprint: fingerprint, value: value, stamp: stamp))
             return .done
         }
-        if buckets.shouldGrow { return .full(bucketCount: buckets.bucketCount) }
         switch buckets.put(entry, generation: generation) {
         case .added: return .done
         case .replacedOld:
