@@ -7,6 +7,7 @@
 // has returned.
 
 import SeriesIndex
+import StorageBytes
 import StorageRuntime
 import Synchronization
 
