@@ -142,6 +142,18 @@ static inline size_t ci_find_ones(
     return found;
 }
 
+/// What ci_unpack_varints has read.
+typedef struct {
+    uint32_t values, bytes;
+} ci_unpacked;
+
+/// Decodes zigzag varints of any mixture of lengths: those that end among the 64 bytes at `source`, at most `room`.
+/// 72 bytes are readable at `source`. Stops before a varint of more than ten bytes; where that is the first one, nothing
+/// is read. Bits above bit 63 of a value are dropped.
+ci_unpacked ci_unpack_varints(const uint8_t *source, int64_t *values, uint32_t room);
+/// The same in portable C, for tests.
+ci_unpacked ci_unpack_varints_portable(const uint8_t *source, int64_t *values, uint32_t room);
+
 /// Names the calling thread (15 bytes at most), for profilers.
 void ci_set_thread_name(const char *name);
 

@@ -1,0 +1,91 @@
+// varints.c - unpacking of varints of mixed lengths without a branch on each length.
+//
+// A mask of 64 bits says which of 64 bytes end a varint. Walking over its set bits gives the place and length of every
+// varint without looking at the bytes, so the processor works on several at once; what is left a varint is a load, the
+// gathering of its 7-bit groups (one instruction with BMI2), and undoing zigzag. Branching on each length instead costs
+// a misprediction every few values.
+
+#include "cintrinsics.h"
+
+/// Bit i is set when byte i ends a varint.
+static inline uint64_t ends_of_varints(const uint8_t *source) {
+#if defined(__SSE2__)
+    uint64_t more = 0;
+    for (int i = 0; i < 4; i++) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(source + 16 * i));
+        more |= (uint64_t)(uint16_t)_mm_movemask_epi8(x) << (16 * i);
+    }
+    return ~more;
+#else
+    uint64_t ends = 0;
+    for (int i = 0; i < 64; i++) ends |= (uint64_t)(source[i] < 0x80) << i;
+    return ends;
+#endif
+}
+
+static inline uint64_t load_little_endian(const uint8_t *source) {
+    uint64_t word;
+    memcpy(&word, source, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/// The 7-bit groups of the first `more` + 1 bytes of a word, 0 <= more <= 7.
+static inline uint64_t gather_portable(uint64_t word, unsigned more) {
+    word &= UINT64_C(0x7F7F7F7F7F7F7F7F) >> (56 - 8 * more);
+    word = (word & UINT64_C(0x007F007F007F007F)) | (word & UINT64_C(0x7F007F007F007F00)) >> 1;
+    word = (word & UINT64_C(0x00003FFF00003FFF)) | (word & UINT64_C(0x3FFF00003FFF0000)) >> 2;
+    return (word & UINT64_C(0x0FFFFFFF)) | (word & UINT64_C(0x0FFFFFFF00000000)) >> 4;
+}
+
+#define UNPACK(gather)                                                                            \
+    uint64_t ends = ends_of_varints(source);                                                      \
+    uint32_t start = 0, count = 0;                                                                \
+    while (ends && count < room) {                                                                \
+        uint32_t end = (uint32_t)__builtin_ctzll(ends);                                           \
+        uint32_t more = end - start;                                                              \
+        uint64_t word = load_little_endian(source + start), code;                                 \
+        if (more <= 7) {                                                                          \
+            code = gather(word, more);                                                            \
+        } else {                                                                                  \
+            if (more > 9) break;                                                                  \
+            code = gather(word, 7) | (uint64_t)(source[start + 8] & 0x7F) << 56;                  \
+            if (more == 9) code |= (uint64_t)source[start + 9] << 63;                             \
+        }                                                                                         \
+        ends &= ends - 1;                                                                         \
+        values[count++] = (int64_t)((code >> 1) ^ (0 - (code & 1)));                              \
+        start = end + 1;                                                                          \
+    }                                                                                             \
+    return (ci_unpacked){count, start};
+
+ci_unpacked ci_unpack_varints_portable(const uint8_t *source, int64_t *values, uint32_t room) {
+    UNPACK(gather_portable)
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+__attribute__((target("bmi2"))) static inline uint64_t gather_bmi2(uint64_t word, unsigned more) {
+    return _pext_u64(word, UINT64_C(0x7F7F7F7F7F7F7F7F) >> (56 - 8 * more));
+}
+
+__attribute__((target("bmi,bmi2"))) static ci_unpacked unpack_bmi2(
+    const uint8_t *source, int64_t *values, uint32_t room) {
+    UNPACK(gather_bmi2)
+}
+
+ci_unpacked ci_unpack_varints(const uint8_t *source, int64_t *values, uint32_t room) {
+    // The first two generations of Zen have the instruction in microcode, slower than the portable form.
+    if (__builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi") && !__builtin_cpu_is("znver1") &&
+        !__builtin_cpu_is("znver2")) {
+        return unpack_bmi2(source, values, room);
+    }
+    return ci_unpack_varints_portable(source, values, room);
+}
+#else
+ci_unpacked ci_unpack_varints(const uint8_t *source, int64_t *values, uint32_t room) {
+    return ci_unpack_varints_portable(source, values, room);
+}
+#endif
