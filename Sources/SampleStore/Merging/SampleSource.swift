@@ -1,0 +1,180 @@
+// SampleSource.swift - all blocks of a part from beginning to end, as a merge reads them
+// (docs/format/sample-store.md, 6.3).
+//
+//   advance()   header of the next block; its data is at hand: encoded (file) or as columns (memory)
+//
+// A file is read in large pieces and checked as it goes by: places without gaps, counts and bounds against the name. The
+// data of a block is not decoded here. Timestamps that a block shares with the one before are the piece read last, which
+// stays valid because nothing is read in between.
+//
+// Threads: one owner.
+
+import StorageBytes
+import StorageFiles
+import StorageRuntime
+
+/// The blocks of a part in order.
+public class SampleSource {
+    /// What the part holds.
+    public let totals: SampleTotals
+    /// The block reached by ``advance()``.
+    public final internal(set) var header: SampleBlockHeader
+    /// Its data as stored, valid until the next call; empty of a block with ``columns``.
+    final var timestampsData = UnsafeRawBufferPointer(start: nil, count: 0)
+    final var valuesData = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Its rows, of a part in memory.
+    final var columns: (timestamps: UnsafePointer<Int64>, values: UnsafePointer<Int64>)?
+
+    init(totals: SampleTotals) {
+        self.totals = totals
+        header = SampleBlockHeader(
+            tsid: TSID(tenant: Tenant(bits: 0), metricGroupID: 0, jobID: 0, instanceID: 0, metricID: 0))
+    }
+
+    /// Moves to the next block; false at the end.
+    ///
+    /// - Throws: `.corrupted`, `.io`.
+    public func advance() throws(StorageError) -> Bool { fatalError("of a subclass") }
+
+    /// The error for a block whose data does not decode.
+    func undecodable(_ header: SampleBlockHeader, _ reason: DecodeError) -> StorageError {
+        StorageError(.corrupted, "a block of \(header.rowsCount) rows does not decode: \(reason)")
+    }
+
+    /// An error about the order of blocks.
+    func unsorted() -> StorageError { StorageError(.corrupted, "blocks are not in the order of their series") }
+}
+
+/// The blocks of a part in memory.
+final class MemorySampleSource: SampleSource {
+    private let part: MemorySamplePart
+    private var position = 0
+
+    init(_ part: MemorySamplePart) {
+        self.part = part
+        super.init(totals: part.totals)
+    }
+
+    override func advance() throws(StorageError) -> Bool {
+        guard position < part.blocks.count else { return false }
+        header = part.header(position)
+        let start = Int(part.blocks[position].start)
+        columns = (UnsafePointer(part.timestamps + start), UnsafePointer(part.values + start))
+        position += 1
+        return true
+    }
+}
+
+/// The blocks of a file part.
+final class FileSampleSource: SampleSource {
+    private let part: FileSamplePart
+    private var timestampsReader: SequentialReader
+    private var valuesReader: SequentialReader
+    private var indexReader: SequentialReader
+
+    private var row = 0
+    private var headers = RawBuffer(capacity: SampleLimits.indexBlockBytesMin + SampleBlockHeader.storedBytes)
+    private var headersOffset = 0
+    private var headersPosition = 0
+    private var headersLeft = 0
+    private var seen = SampleTotals()
+    /// Where the timestamps data at hand begins; nil when it cannot be shared.
+    private var sharedOffset: UInt64?
+
+    init(_ part: FileSamplePart) {
+        self.part = part
+        timestampsReader = SequentialReader(part.timestamps)
+        valuesReader = SequentialReader(part.values)
+        indexReader = SequentialReader(part.index)
+        super.init(totals: part.totals)
+    }
+
+    override func advance() throws(StorageError) -> Bool {
+        if headersPosition == headers.count {
+            guard headersLeft == 0 else {
+                throw corrupted("index block \(row - 1) has another number of headers than the metaindex announces")
+            }
+            guard row < part.metaindex.rows.count else { return false }
+            try loadHeaders()
+        }
+        do throws(DecodeError) {
+            header = try SampleBlockHeader(UnsafeRawBufferPointer(rebasing: headers.bytes[headersPosition...]))
+        } catch {
+            throw corrupted("block header \(seen.blocks) does not decode: \(error)")
+        }
+        headersPosition += SampleBlockHeader.storedBytes
+        headersLeft -= 1
+        try check(header)
+        try readTimestamps()
+        guard header.valuesOffset == UInt64(valuesReader.offset) else {
+            throw corrupted("block \(seen.blocks - 1): its values are announced at \(header.valuesOffset)", valuesReader)
+        }
+        valuesData = try valuesReader.next(Int(header.valuesSize))
+        return true
+    }
+
+    private func loadHeaders() throws(StorageError) {
+        let place = part.metaindex.rows[row]
+        headersOffset = indexReader.offset
+        guard place.offset == UInt64(headersOffset) else {
+            throw corrupted("index block \(row) is announced at \(place.offset)", indexReader)
+        }
+        guard place.minTimestamp >= totals.minTimestamp, place.maxTimestamp <= totals.maxTimestamp else {
+            throw corrupted("the time range of index block \(row) exceeds that of the part's name")
+        }
+        let stored = try indexReader.next(Int(place.size))
+        headers.removeAll()
+        headersPosition = 0
+        do throws(DecodeError) {
+            try Zstd.decompress(stored, into: &headers, limitBytes: SampleLimits.indexBlockDecodedBytesMax)
+            if headers.count == 0 { throw .truncated }
+        } catch {
+            throw corrupted("index block \(row) does not decode: \(error)")
+        }
+        headersLeft = Int(place.headersCount)
+        row += 1
+    }
+
+    private func check(_ header: SampleBlockHeader) throws(StorageError) {
+        seen.add(header)
+        guard seen.blocks <= totals.blocks, seen.rows <= totals.rows else {
+            throw corrupted("the part has more rows or blocks than its name says")
+        }
+        guard header.minTimestamp >= totals.minTimestamp, header.maxTimestamp <= totals.maxTimestamp else {
+            throw corrupted("the time range of block \(seen.blocks - 1) exceeds that of the part's name")
+        }
+    }
+
+    private func readTimestamps() throws(StorageError) {
+        if let sharedOffset, header.timestampsOffset == sharedOffset {
+            guard Int(header.timestampsSize) == timestampsData.count else {
+                throw corrupted("block \(seen.blocks - 1) shares timestamps of another size")
+            }
+            return
+        }
+        let offset = UInt64(timestampsReader.offset)
+        guard header.timestampsOffset == offset else {
+            throw corrupted(
+                "block \(seen.blocks - 1): its timestamps are announced at \(header.timestampsOffset)",
+                timestampsReader)
+        }
+        timestampsData = try timestampsReader.next(Int(header.timestampsSize))
+        sharedOffset = header.timestampsSize > 0 ? offset : nil
+    }
+
+    /// About the index block at hand.
+    private func corrupted(_ message: String) -> StorageError {
+        StorageError(.corrupted, message, path: part.index.path, offset: headersOffset)
+    }
+
+    /// About the place that a file has been read to.
+    private func corrupted(_ message: String, _ reader: borrowing SequentialReader) -> StorageError {
+        StorageError(.corrupted, message, path: reader.path, offset: reader.offset)
+    }
+
+    override func undecodable(_ header: SampleBlockHeader, _ reason: DecodeError) -> StorageError {
+        part.undecodable(header, reason)
+    }
+
+    override func unsorted() -> StorageError { super.unsorted().at(path: part.index.path, offset: headersOffset) }
+}
