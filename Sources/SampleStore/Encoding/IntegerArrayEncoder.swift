@@ -45,8 +45,10 @@ public struct IntegerArrayEncoder: ~Copyable {
     /// - Parameters:
     ///   - count: 1 or more.
     ///   - precisionBits: 1...64. Below 64 the decoded array differs; arrays with equal elements or differences do not.
+    ///   - compressing: Whether zstd is tried; without, the bytes are larger and cost a tenth.
     public mutating func encode(
-        _ values: UnsafePointer<Int64>, _ count: Int, precisionBits: Int, into target: inout RawBuffer
+        _ values: UnsafePointer<Int64>, _ count: Int, precisionBits: Int, into target: inout RawBuffer,
+        compressing: Bool = true
     ) -> MarshalType {
         precondition(count > 0 && precisionBits >= 1 && precisionBits <= 64, "\(count) values, \(precisionBits) bits")
         if count == 1 { return .const }
@@ -68,7 +70,7 @@ public struct IntegerArrayEncoder: ~Copyable {
                 values, count, order: isGauge ? 1 : 2,
                 precisionBits: isGauge && precisionBits < 6 ? precisionBits &+ 2 : precisionBits, into: &payload)
         }
-        if payload.count >= SampleLimits.compressedPayloadBytesMin {
+        if compressing, payload.count >= SampleLimits.compressedPayloadBytesMin {
             let before = target.count
             let stored = Zstd.compress(payload.bytes, level: SampleLimits.dataLevel(rows: count), into: &target)
             if Double(stored) <= SampleLimits.compressedShareMax * Double(payload.count) {

@@ -107,7 +107,8 @@ final class FileSampleSource: SampleSource {
         try check(header)
         try readTimestamps()
         guard header.valuesOffset == UInt64(valuesReader.offset) else {
-            throw corrupted("block \(seen.blocks - 1): its values are announced at \(header.valuesOffset)", valuesReader)
+            throw corrupted(
+                "block \(seen.blocks - 1): its values are announced at \(header.valuesOffset)", valuesReader)
         }
         valuesData = try valuesReader.next(Int(header.valuesSize))
         return true

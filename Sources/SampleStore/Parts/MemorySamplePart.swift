@@ -124,9 +124,11 @@ final class MemorySampleCursor: SampleCursor {
         let (start, count, bits) = (Int(block.start), Int(block.count), Int(block.precisionBits))
         timestampsData.removeAll()
         valuesData.removeAll()
+        // Not compressed: the bytes live as long as one answer takes.
         header.timestampsType = encoder.encode(
-            part.timestamps + start, count, precisionBits: bits, into: &timestampsData)
-        header.valuesType = encoder.encode(part.values + start, count, precisionBits: bits, into: &valuesData)
+            part.timestamps + start, count, precisionBits: bits, into: &timestampsData, compressing: false)
+        header.valuesType = encoder.encode(
+            part.values + start, count, precisionBits: bits, into: &valuesData, compressing: false)
         header.timestampsSize = UInt32(timestampsData.count)
         header.valuesSize = UInt32(valuesData.count)
         return StoredSampleBlock(header: header, timestamps: timestampsData.bytes, values: valuesData.bytes)
