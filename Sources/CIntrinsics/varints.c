@@ -1,4 +1,4 @@
-// varints.c - unpacking of varints of mixed lengths without a branch on each length.
+// varints.c - sums of varints of mixed lengths without a branch on each length.
 //
 // A mask of 64 bits says which of 64 bytes end a varint. Walking over its set bits gives the place and length of every
 // varint without looking at the bytes, so the processor works on several at once; what is left a varint is a load, the
@@ -40,14 +40,14 @@ static inline uint64_t gather_portable(uint64_t word, unsigned more) {
     return (word & UINT64_C(0x0FFFFFFF)) | (word & UINT64_C(0x0FFFFFFF00000000)) >> 4;
 }
 
-#define UNPACK(gather)                                                                            \
-    uint64_t ends = ends_of_varints(source);                                                      \
+#define SUM(gather, add)                                                                          \
+    uint64_t ends = ends_of_varints(source), sum = (uint64_t)sums[0], delta = (uint64_t)sums[1];  \
     uint32_t start = 0, count = 0;                                                                \
     while (ends && count < room) {                                                                \
         uint32_t end = (uint32_t)__builtin_ctzll(ends);                                           \
         uint32_t more = end - start;                                                              \
         uint64_t word = load_little_endian(source + start), code;                                 \
-        if (more <= 7) {                                                                          \
+        if (__builtin_expect(more <= 7, 1)) {                                                     \
             code = gather(word, more);                                                            \
         } else {                                                                                  \
             if (more > 9) break;                                                                  \
@@ -55,13 +55,21 @@ static inline uint64_t gather_portable(uint64_t word, unsigned more) {
             if (more == 9) code |= (uint64_t)source[start + 9] << 63;                             \
         }                                                                                         \
         ends &= ends - 1;                                                                         \
-        values[count++] = (int64_t)((code >> 1) ^ (0 - (code & 1)));                              \
+        uint64_t value = (code >> 1) ^ (0 - (code & 1));                                          \
+        add;                                                                                      \
+        values[count++] = (int64_t)sum;                                                           \
         start = end + 1;                                                                          \
     }                                                                                             \
-    return (ci_unpacked){count, start};
+    sums[0] = (int64_t)sum;                                                                       \
+    sums[1] = (int64_t)delta;                                                                     \
+    return (ci_summed){count, start};
 
-ci_unpacked ci_unpack_varints_portable(const uint8_t *source, int64_t *values, uint32_t room) {
-    UNPACK(gather_portable)
+ci_summed ci_sum_varints_portable(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
+    if (order == 1) {
+        SUM(gather_portable, sum += value)
+    } else {
+        SUM(gather_portable, (delta += value, sum += delta))
+    }
 }
 
 #if defined(__x86_64__)
@@ -71,21 +79,25 @@ __attribute__((target("bmi2"))) static inline uint64_t gather_bmi2(uint64_t word
     return _pext_u64(word, UINT64_C(0x7F7F7F7F7F7F7F7F) >> (56 - 8 * more));
 }
 
-__attribute__((target("bmi,bmi2"))) static ci_unpacked unpack_bmi2(
-    const uint8_t *source, int64_t *values, uint32_t room) {
-    UNPACK(gather_bmi2)
+__attribute__((target("bmi,bmi2"))) static ci_summed sum_bmi2(
+    const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
+    if (order == 1) {
+        SUM(gather_bmi2, sum += value)
+    } else {
+        SUM(gather_bmi2, (delta += value, sum += delta))
+    }
 }
 
-ci_unpacked ci_unpack_varints(const uint8_t *source, int64_t *values, uint32_t room) {
+ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
     // The first two generations of Zen have the instruction in microcode, slower than the portable form.
     if (__builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi") && !__builtin_cpu_is("znver1") &&
         !__builtin_cpu_is("znver2")) {
-        return unpack_bmi2(source, values, room);
+        return sum_bmi2(source, values, room, order, sums);
     }
-    return ci_unpack_varints_portable(source, values, room);
+    return ci_sum_varints_portable(source, values, room, order, sums);
 }
 #else
-ci_unpacked ci_unpack_varints(const uint8_t *source, int64_t *values, uint32_t room) {
-    return ci_unpack_varints_portable(source, values, room);
+ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
+    return ci_sum_varints_portable(source, values, room, order, sums);
 }
 #endif

@@ -235,9 +235,9 @@ private func varints(_ values: [Int64], order: Int) -> [UInt8] {
     }
 
     @Test(arguments: TestSeeds.thisRun)
-    func bothFormsOfUnpackingAgree(seed: UInt64) {
+    func bothFormsOfAddingUpAgree(seed: UInt64) {
         var random = SplitMixBytes(seed: seed)
-        for _ in 0..<2000 {
+        for round in 0..<2000 {
             let sparse = random.next() % 4
             var bytes = (0..<72).map { _ -> UInt8 in
                 let byte = UInt8(random.next() & 255)
@@ -245,18 +245,26 @@ private func varints(_ values: [Int64], order: Int) -> [UInt8] {
             }
             if random.next() % 8 == 0 { for index in 0..<Int(random.next() % 14) { bytes[index] |= 0x80 } }
             let room = UInt32(random.next() % 64 + 1)
+            let order = Int32(round % 2 + 1)
             var first = [Int64](repeating: 0, count: 64)
             var second = first
-            let a = ci_unpack_varints(bytes, &first, room)
-            let b = ci_unpack_varints_portable(bytes, &second, room)
-            #expect(a.values == b.values && a.bytes == b.bytes && first == second)
+            var firstSums = [Int64(bitPattern: random.next()), Int64(bitPattern: random.next())]
+            var secondSums = firstSums
+            var (sum, delta) = (firstSums[0], firstSums[1])
+            let a = ci_sum_varints(bytes, &first, room, order, &firstSums)
+            let b = ci_sum_varints_portable(bytes, &second, room, order, &secondSums)
+            #expect(a.values == b.values && a.bytes == b.bytes && first == second && firstSums == secondSums)
             var expected: [Int64] = []
             bytes.withUnsafeBytes { bytes in
                 var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: bytes[..<64]))
-                while expected.count < Int(room), let value = try? cursor.readSignedVarint() { expected.append(value) }
+                while expected.count < Int(room), let value = try? cursor.readSignedVarint() {
+                    if order == 2 { delta &+= value }
+                    sum &+= order == 2 ? delta : value
+                    expected.append(sum)
+                }
                 #expect(64 - cursor.remaining == Int(a.bytes))
             }
-            #expect(Array(first.prefix(Int(a.values))) == expected)
+            #expect(Array(first.prefix(Int(a.values))) == expected && firstSums == [sum, delta])
         }
     }
 }

@@ -118,13 +118,14 @@ enum Fixture {
         var decoder = IntegerArrayDecoder()
         var rows: [PlainRow] = []
         while try source.advance() {
-            if let plain = source.columns {
+            if let plain = source.current.pointee.columns {
                 columns.assign(
                     plain.timestamps, plain.values, Int(source.header.rowsCount), exponent: source.header.exponent,
                     precisionBits: source.header.precisionBits)
             } else {
                 try columns.decode(
-                    source.header, timestamps: source.timestampsData, values: source.valuesData, &decoder)
+                    source.header, timestamps: source.current.pointee.timestampsData,
+                    values: source.current.pointee.valuesData, &decoder)
             }
             append(columns, source.header.tsid, to: &rows)
         }

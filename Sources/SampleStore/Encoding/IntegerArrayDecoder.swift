@@ -6,7 +6,7 @@
 //   8 one-byte varints    undo zigzag in all bytes of the word at once; the running sums of eight (offset) 7-bit numbers
 //                         fit into 16 bits each, so one multiplication adds them up; then one addition a value
 //   4 two-byte varints    the same with 14-bit numbers
-//   a mixture             64 bytes are unpacked by a function in C (CIntrinsics, varints.c), then added up
+//   a mixture             64 bytes are decoded and added up by a function in C (CIntrinsics, varints.c)
 //
 // The last bytes of the payload, and varints that break a rule, go through the checked cursor.
 //
@@ -22,15 +22,9 @@ import StorageBytes
 /// Decodes integer arrays.
 public struct IntegerArrayDecoder: ~Copyable {
     private var payload = RawBuffer()
-    private let mixed: UnsafeMutablePointer<Int64>
 
     /// A decoder with buffers of its own.
-    public init() {
-        mixed = .allocate(capacity: 64)
-        mixed.initialize(repeating: 0, count: 64)
-    }
-
-    deinit { mixed.deallocate() }
+    public init() {}
 
     /// Decodes an array.
     ///
@@ -99,11 +93,26 @@ public struct IntegerArrayDecoder: ~Copyable {
         return halves ^ ((signs &<< 14) &- signs) ^ 0x2000_2000_2000_2000
     }
 
+    @inline(__always) private static func sumMixture(
+        _ address: UnsafeRawPointer, _ room: Int, order: Int32, _ target: UnsafeMutablePointer<Int64>,
+        _ sum: inout Int64, _ delta: inout Int64
+    ) -> ci_summed {
+        var sums = (sum, delta)
+        let read = withUnsafeMutableBytes(of: &sums) { sums in
+            ci_sum_varints(
+                address.assumingMemoryBound(to: UInt8.self), target, UInt32(truncatingIfNeeded: min(64, room)), order,
+                sums.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: Int64.self))
+        }
+        (sum, delta) = sums
+        return read
+    }
+
     private func sumDeltas(
         _ bytes: UnsafeRawBufferPointer, _ first: Int64, _ count: Int, _ target: UnsafeMutablePointer<Int64>
     ) throws(DecodeError) {
         var cursor = ByteCursor(bytes)
         var sum = first
+        var unused: Int64 = 0
         target[0] = first
         var next = target + 1
         let end = target + count
@@ -139,13 +148,8 @@ public struct IntegerArrayDecoder: ~Copyable {
                 address += 8
             } else {
                 guard cursor.end - address >= IntegerArrayDecoder.mixtureBytes else { break }
-                let read = ci_unpack_varints(
-                    address.assumingMemoryBound(to: UInt8.self), mixed, UInt32(truncatingIfNeeded: min(64, end - next)))
+                let read = IntegerArrayDecoder.sumMixture(address, end - next, order: 1, next, &sum, &unused)
                 if read.values == 0 { break }
-                for index in 0..<Int(read.values) {
-                    sum &+= mixed[index]
-                    next[index] = sum
-                }
                 next += Int(read.values)
                 address += Int(read.bytes)
             }
@@ -195,14 +199,8 @@ public struct IntegerArrayDecoder: ~Copyable {
                 address += 8
             } else {
                 guard cursor.end - address >= IntegerArrayDecoder.mixtureBytes else { break }
-                let read = ci_unpack_varints(
-                    address.assumingMemoryBound(to: UInt8.self), mixed, UInt32(truncatingIfNeeded: min(64, end - next)))
+                let read = IntegerArrayDecoder.sumMixture(address, end - next, order: 2, next, &value, &delta)
                 if read.values == 0 { break }
-                for index in 0..<Int(read.values) {
-                    delta &+= mixed[index]
-                    value &+= delta
-                    next[index] = value
-                }
                 next += Int(read.values)
                 address += Int(read.bytes)
             }

@@ -173,16 +173,16 @@ public struct SampleMerger: ~Copyable {
     private mutating func take(_ source: SampleSource, _ index: Int) {
         pending = source.header
         pendingSource = index
-        if let columns = source.columns {
+        if let columns = source.current.pointee.columns {
             rows.assign(
                 columns.timestamps, columns.values, Int(pending.rowsCount), exponent: pending.exponent,
                 precisionBits: pending.precisionBits)
             state = .decoded
         } else {
             storedTimestamps.removeAll()
-            storedTimestamps.append(source.timestampsData)
+            storedTimestamps.append(source.current.pointee.timestampsData)
             storedValues.removeAll()
-            storedValues.append(source.valuesData)
+            storedValues.append(source.current.pointee.valuesData)
             state = .stored
         }
     }
@@ -235,13 +235,16 @@ public struct SampleMerger: ~Copyable {
     ) throws(StorageError) {
         let header = source.header
         try decodePending()
-        if let columns = source.columns {
+        if appendsPlainly(source, header) { return }
+        if let columns = source.current.pointee.columns {
             other.assign(
                 columns.timestamps, columns.values, Int(header.rowsCount), exponent: header.exponent,
                 precisionBits: header.precisionBits)
         } else {
             do throws(DecodeError) {
-                try other.decode(header, timestamps: source.timestampsData, values: source.valuesData, &decoder)
+                try other.decode(
+                    header, timestamps: source.current.pointee.timestampsData,
+                    values: source.current.pointee.valuesData, &decoder)
             } catch {
                 throw source.undecodable(header, error)
             }
@@ -272,6 +275,22 @@ public struct SampleMerger: ~Copyable {
         pending.minTimestamp = rows.timestamps[0]
         pending.maxTimestamp = rows.timestamps[rows.count - 1]
         pending.rowsCount = UInt32(rows.count)
+    }
+
+    /// The usual way of fresh rows: plain columns of the same exponent behind the pending ones. Does nothing, and says so,
+    /// otherwise.
+    @inline(__always) private mutating func appendsPlainly(_ source: SampleSource, _ header: SampleBlockHeader) -> Bool
+    {
+        guard let columns = source.current.pointee.columns, header.exponent == rows.exponent,
+            pending.maxTimestamp < header.minTimestamp,
+            options.deadlineMs == Int64.min || pending.minTimestamp >= options.deadlineMs,
+            rows.count &+ Int(header.rowsCount) <= SampleLimits.blockRowsMax
+        else { return false }
+        append(columns.timestamps, columns.values, Int(header.rowsCount))
+        if header.precisionBits < rows.precisionBits { rows.precisionBits = header.precisionBits }
+        pending.maxTimestamp = header.maxTimestamp
+        pending.rowsCount = UInt32(truncatingIfNeeded: rows.count)
+        return true
     }
 
     private mutating func append(

@@ -15,21 +15,34 @@ import StorageRuntime
 
 /// The blocks of a part in order.
 public class SampleSource {
+    /// The block at hand. Behind a pointer, since a merge of small blocks spends much of its time on moving sources, and
+    /// each access to a field of a class is checked at run time.
+    struct Current {
+        var header: SampleBlockHeader
+        /// Data as stored, valid until the next call; empty of a block with columns.
+        var timestampsData = UnsafeRawBufferPointer(start: nil, count: 0)
+        var valuesData = UnsafeRawBufferPointer(start: nil, count: 0)
+        /// Rows, of a part in memory.
+        var columns: (timestamps: UnsafePointer<Int64>, values: UnsafePointer<Int64>)?
+        /// Blocks read.
+        var position = 0
+    }
+
     /// What the part holds.
-    public let totals: SampleTotals
+    public final let totals: SampleTotals
+    final let current: UnsafeMutablePointer<Current>
+
     /// The block reached by ``advance()``.
-    public final internal(set) var header: SampleBlockHeader
-    /// Its data as stored, valid until the next call; empty of a block with ``columns``.
-    final var timestampsData = UnsafeRawBufferPointer(start: nil, count: 0)
-    final var valuesData = UnsafeRawBufferPointer(start: nil, count: 0)
-    /// Its rows, of a part in memory.
-    final var columns: (timestamps: UnsafePointer<Int64>, values: UnsafePointer<Int64>)?
+    public final var header: SampleBlockHeader { current.pointee.header }
 
     init(totals: SampleTotals) {
         self.totals = totals
-        header = SampleBlockHeader(
-            tsid: TSID(tenant: Tenant(bits: 0), metricGroupID: 0, jobID: 0, instanceID: 0, metricID: 0))
+        let nothing = TSID(tenant: Tenant(bits: 0), metricGroupID: 0, jobID: 0, instanceID: 0, metricID: 0)
+        current = .allocate(capacity: 1)
+        current.initialize(to: Current(header: SampleBlockHeader(tsid: nothing)))
     }
+
+    deinit { current.deallocate() }
 
     /// Moves to the next block; false at the end.
     ///
@@ -48,7 +61,6 @@ public class SampleSource {
 /// The blocks of a part in memory.
 final class MemorySampleSource: SampleSource {
     private let part: MemorySamplePart
-    private var position = 0
 
     init(_ part: MemorySamplePart) {
         self.part = part
@@ -56,11 +68,12 @@ final class MemorySampleSource: SampleSource {
     }
 
     override func advance() throws(StorageError) -> Bool {
+        let position = current.pointee.position
         guard position < part.blocks.count else { return false }
-        header = part.header(position)
+        current.pointee.header = part.header(position)
         let start = Int(part.blocks[position].start)
-        columns = (UnsafePointer(part.timestamps + start), UnsafePointer(part.values + start))
-        position += 1
+        current.pointee.columns = (UnsafePointer(part.timestamps + start), UnsafePointer(part.values + start))
+        current.pointee.position = position &+ 1
         return true
     }
 }
@@ -98,19 +111,21 @@ final class FileSampleSource: SampleSource {
             try loadHeaders()
         }
         do throws(DecodeError) {
-            header = try SampleBlockHeader(UnsafeRawBufferPointer(rebasing: headers.bytes[headersPosition...]))
+            current.pointee.header = try SampleBlockHeader(
+                UnsafeRawBufferPointer(rebasing: headers.bytes[headersPosition...]))
         } catch {
             throw corrupted("block header \(seen.blocks) does not decode: \(error)")
         }
         headersPosition += SampleBlockHeader.storedBytes
         headersLeft -= 1
+        let header = current.pointee.header
         try check(header)
-        try readTimestamps()
+        try readTimestamps(header)
         guard header.valuesOffset == UInt64(valuesReader.offset) else {
             throw corrupted(
                 "block \(seen.blocks - 1): its values are announced at \(header.valuesOffset)", valuesReader)
         }
-        valuesData = try valuesReader.next(Int(header.valuesSize))
+        current.pointee.valuesData = try valuesReader.next(Int(header.valuesSize))
         return true
     }
 
@@ -146,9 +161,9 @@ final class FileSampleSource: SampleSource {
         }
     }
 
-    private func readTimestamps() throws(StorageError) {
+    private func readTimestamps(_ header: SampleBlockHeader) throws(StorageError) {
         if let sharedOffset, header.timestampsOffset == sharedOffset {
-            guard Int(header.timestampsSize) == timestampsData.count else {
+            guard Int(header.timestampsSize) == current.pointee.timestampsData.count else {
                 throw corrupted("block \(seen.blocks - 1) shares timestamps of another size")
             }
             return
@@ -159,7 +174,7 @@ final class FileSampleSource: SampleSource {
                 "block \(seen.blocks - 1): its timestamps are announced at \(header.timestampsOffset)",
                 timestampsReader)
         }
-        timestampsData = try timestampsReader.next(Int(header.timestampsSize))
+        current.pointee.timestampsData = try timestampsReader.next(Int(header.timestampsSize))
         sharedOffset = header.timestampsSize > 0 ? offset : nil
     }
 
