@@ -48,12 +48,16 @@ let package = Package(
         + room("SampleStore", uses: ["StorageFiles", "StorageRuntime", "StorageBytes", "CIntrinsics"])
         + room(
             "StorageEngine",
-            uses: ["SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CIntrinsics"])
+            uses: [
+                "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes",
+                "CIntrinsics",
+            ])
         + room("Workloads", uses: ["StorageRuntime", "StorageBytes", yams])
         + room(
             "BenchHarness",
             uses: [
-                "Workloads", "StorageEngine", "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles", "StorageRuntime",
+                "Workloads", "StorageEngine", "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles",
+                "StorageRuntime",
                 "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics",
             ])
         + [

@@ -10,7 +10,10 @@ let package = Package(
         .target(name: "CFuzzer"),
         .executableTarget(
             name: "fuzz-decoders",
-            dependencies: ["CFuzzer", .product(name: "Mergeset", package: "mergeset-storage")]),
+            dependencies: [
+                "CFuzzer", .product(name: "Mergeset", package: "mergeset-storage"),
+                .product(name: "SampleStore", package: "mergeset-storage"),
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,6 @@
 // PartTests.swift - parts on disk: golden directories read by both readers, damaged ones, crashes while writing.
 
+import Dispatch
 import Foundation
 import StorageBytes
 import StorageFiles
@@ -249,5 +250,26 @@ import Testing
             part = nil
             #expect(budget.counters.bytes == 0 && budget.counters.entries == 0)
         }
+    }
+
+    /// One part, a cache too small for it, several cursors and sources at once.
+    @Test func concurrentReaders() throws {
+        let files = SimulatedFileSystem()
+        let rows = (0..<4000).map { SampleRow(tsid: Fixture.series($0), timestampMs: Int64($0), value: Double($0)) }
+        let (written, _, _) = try Fixture.write(Fixture.memoryPart(rows)!, on: files, at: "/part")
+        let budget = IndexCacheBudget(bytesMax: 250_000)
+        let part = try FileSamplePart(path: written.path, files: files, cache: budget)
+        let memory = Fixture.memoryPart(rows)!
+        let expected = try Fixture.streamRows(part)
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            let series = (0..<4000).map { Fixture.series(($0 + thread * 1000) % 4000) }
+            for part in [part, memory] as [SamplePart] {
+                let found = try? Fixture.searchRows(part, thread == 3 ? series.reversed() : series)
+                #expect(found?.count == 4000)
+                #expect((try? Fixture.streamRows(part)) == expected)
+            }
+            if thread == 2 { part.sweepCache() }
+        }
+        #expect(budget.counters.bytes <= budget.bytesMax)
     }
 }

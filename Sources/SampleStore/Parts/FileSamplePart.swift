@@ -42,7 +42,9 @@ public final class FileSamplePart: SamplePart, @unchecked Sendable {
         let stored = try files.readAll(metaindexPath, limitBytes: SampleLimits.metaindexBytesMax)
         do throws(DecodeError) {
             var payload = RawBuffer()
-            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: SampleLimits.metaindexBytesMax)
+            // A row takes 64 bytes and stands for a frame of more than 16.
+            let limit = min(max(1 << 20, 4 * index.sizeBytes), SampleLimits.metaindexBytesMax)
+            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: limit)
             metaindex = try SampleMetaindex(payload.bytes)
         } catch {
             throw StorageError(.corrupted, "the metaindex does not decode: \(error)", path: metaindexPath, offset: 0)

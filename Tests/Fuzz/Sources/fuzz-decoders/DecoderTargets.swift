@@ -34,7 +34,7 @@ import StorageRuntime
 }
 
 /// Runs a probe, whose errors are the decoders' way to refuse an input.
-private func refusable(_ probe: () throws -> Int) {
+func refusable(_ probe: () throws -> Int) {
     do {
         _ = try probe()
     } catch {
