@@ -32,9 +32,15 @@ static inline uint64_t load_little_endian(const uint8_t *source) {
     return word;
 }
 
+/// The bits of the first 1, 2, ... 8 groups of 7 bits.
+static const uint64_t groups[8] = {
+    UINT64_C(0x7F),         UINT64_C(0x7F7F),         UINT64_C(0x7F7F7F),         UINT64_C(0x7F7F7F7F),
+    UINT64_C(0x7F7F7F7F7F), UINT64_C(0x7F7F7F7F7F7F), UINT64_C(0x7F7F7F7F7F7F7F), UINT64_C(0x7F7F7F7F7F7F7F7F),
+};
+
 /// The 7-bit groups of the first `more` + 1 bytes of a word, 0 <= more <= 7.
 static inline uint64_t gather_portable(uint64_t word, unsigned more) {
-    word &= UINT64_C(0x7F7F7F7F7F7F7F7F) >> (56 - 8 * more);
+    word &= groups[more];
     word = (word & UINT64_C(0x007F007F007F007F)) | (word & UINT64_C(0x7F007F007F007F00)) >> 1;
     word = (word & UINT64_C(0x00003FFF00003FFF)) | (word & UINT64_C(0x3FFF00003FFF0000)) >> 2;
     return (word & UINT64_C(0x0FFFFFFF)) | (word & UINT64_C(0x0FFFFFFF00000000)) >> 4;
@@ -43,7 +49,7 @@ static inline uint64_t gather_portable(uint64_t word, unsigned more) {
 #define SUM(gather, add)                                                                          \
     uint64_t ends = ends_of_varints(source), sum = (uint64_t)sums[0], delta = (uint64_t)sums[1];  \
     uint32_t start = 0, count = 0;                                                                \
-    while (ends && count < room) {                                                                \
+    while (ends) {                                                                                \
         uint32_t end = (uint32_t)__builtin_ctzll(ends);                                           \
         uint32_t more = end - start;                                                              \
         uint64_t word = load_little_endian(source + start), code;                                 \
@@ -64,7 +70,7 @@ static inline uint64_t gather_portable(uint64_t word, unsigned more) {
     sums[1] = (int64_t)delta;                                                                     \
     return (ci_summed){count, start};
 
-ci_summed ci_sum_varints_portable(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
+ci_summed ci_sum_varints_portable(const uint8_t *source, int64_t *values, int order, int64_t *sums) {
     if (order == 1) {
         SUM(gather_portable, sum += value)
     } else {
@@ -76,11 +82,11 @@ ci_summed ci_sum_varints_portable(const uint8_t *source, int64_t *values, uint32
 #include <immintrin.h>
 
 __attribute__((target("bmi2"))) static inline uint64_t gather_bmi2(uint64_t word, unsigned more) {
-    return _pext_u64(word, UINT64_C(0x7F7F7F7F7F7F7F7F) >> (56 - 8 * more));
+    return _pext_u64(word, groups[more]);
 }
 
 __attribute__((target("bmi,bmi2"))) static ci_summed sum_bmi2(
-    const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
+    const uint8_t *source, int64_t *values, int order, int64_t *sums) {
     if (order == 1) {
         SUM(gather_bmi2, sum += value)
     } else {
@@ -88,16 +94,16 @@ __attribute__((target("bmi,bmi2"))) static ci_summed sum_bmi2(
     }
 }
 
-ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
+ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, int order, int64_t *sums) {
     // The first two generations of Zen have the instruction in microcode, slower than the portable form.
     if (__builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi") && !__builtin_cpu_is("znver1") &&
         !__builtin_cpu_is("znver2")) {
-        return sum_bmi2(source, values, room, order, sums);
+        return sum_bmi2(source, values, order, sums);
     }
-    return ci_sum_varints_portable(source, values, room, order, sums);
+    return ci_sum_varints_portable(source, values, order, sums);
 }
 #else
-ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums) {
-    return ci_sum_varints_portable(source, values, room, order, sums);
+ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, int order, int64_t *sums) {
+    return ci_sum_varints_portable(source, values, order, sums);
 }
 #endif

@@ -22,6 +22,9 @@ public enum SampleLimits {
     /// Bytes that a metaindex may take, stored or decompressed: far above what the largest part has.
     static let metaindexBytesMax = 1 << 30
 
+    /// The highest ZSTD level of timestamps and values data that the reference uses.
+    public static let dataLevelMax = 5
+
     /// ZSTD level of timestamps and values data of a block with `rows` rows (3.2).
     static func dataLevel(rows: Int) -> Int {
         if rows <= 64 { return 1 }

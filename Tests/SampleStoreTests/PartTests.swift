@@ -224,6 +224,25 @@ import Testing
         #expect(try Fixture.streamRows(again) == expected)
     }
 
+    /// Every operation of a merge fails once: the error comes out, and the sources are as they were.
+    @Test func everyFailingOperationIsReported() throws {
+        let rows = (0..<300).map {
+            SampleRow(tsid: Fixture.series($0 % 3), timestampMs: Int64($0), value: Double($0) / 8)
+        }
+        let memory = Fixture.memoryPart(rows)!
+        for number in 1... {
+            let files = SimulatedFileSystem(faults: FaultPlan(rules: [.at(number)]))
+            do {
+                let (part, _, _, _) = try Fixture.merge([memory], SampleMergeOptions(), on: files, at: "/out")
+                #expect(number > 10)
+                #expect(try Fixture.streamRows(part!) == Fixture.streamRows(memory))
+                return
+            } catch let error as StorageError {
+                #expect(error.kind == .io(errno: EIO) && error.path != nil, "operation \(number)")
+            }
+        }
+    }
+
     @Test func anEmptyPartIsNoPart() throws {
         let files = SimulatedFileSystem()
         var writer = try SamplePartWriter(directory: "/part", level: 1, dedupIntervalMs: 0, files: files)

@@ -1,6 +1,7 @@
 // SampleMergeCase.swift - micro sample-merge (B17): parts of samples into one.
 //
 //   all overlapping    two parts with the same series and blocks of 8192 rows; every row of one lies between two of the other
+//                      once with the levels of zstd that the reference uses, once with level 1
 //   none overlapping   two parts with the same blocks, of different series: blocks are copied
 //   fresh rows         fifteen parts in memory with one row of each series, as a flush meets them
 //
@@ -16,6 +17,7 @@ import StorageRuntime
 final class SampleMergeCase: MicroCase {
     enum Kind: String, CaseIterable {
         case allOverlapping = "all overlapping"
+        case allOverlappingFast = "all overlapping, zstd level 1"
         case noneOverlapping = "none overlapping"
         case freshRows = "fresh rows"
     }
@@ -37,7 +39,7 @@ final class SampleMergeCase: MicroCase {
     private init(_ kind: Kind, _ options: MicroOptions) {
         self.kind = kind
         name = kind.rawValue
-        group = kind.rawValue
+        group = kind == .allOverlappingFast ? Kind.allOverlapping.rawValue : kind.rawValue
         budget =
             kind == .freshRows
             ? nil : "B17, ns/row of a merge, all blocks overlapping / none: at most 67 / 5, aim 25 / 1"
@@ -83,7 +85,9 @@ final class SampleMergeCase: MicroCase {
             for index in 0..<series {
                 let id = kind == .noneOverlapping ? 2 * index + number : index
                 let rowsCount = kind == .freshRows ? 1 : SampleLimits.blockRowsMax
-                let start = kind == .allOverlapping ? number * 7500 : kind == .freshRows ? number * 15000 : 0
+                let start =
+                    kind != .noneOverlapping && kind != .freshRows
+                    ? number * 7500 : kind == .freshRows ? number * 15000 : 0
                 var value = Int64(random.next() % 100_000)
                 for row in 0..<rowsCount {
                     value += Int64(random.next() % 201) - 100
@@ -109,7 +113,8 @@ final class SampleMergeCase: MicroCase {
     ) throws(StorageError) -> (part: FileSamplePart, counters: SampleMergeCounters) {
         let sources = parts.map { $0.source() }
         var writer = try SamplePartWriter(
-            directory: directory + "/out", level: SampleMerger.indexLevel(sources), dedupIntervalMs: 0, files: files)
+            directory: directory + "/out", level: SampleMerger.indexLevel(sources), dedupIntervalMs: 0,
+            dataLevelMax: kind == .allOverlappingFast ? 1 : SampleLimits.dataLevelMax, files: files)
         var merger = SampleMerger(sources, SampleMergeOptions())
         try merger.run(into: &writer)
         _ = try writer.finish()

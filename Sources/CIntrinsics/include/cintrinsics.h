@@ -147,15 +147,15 @@ typedef struct {
     uint32_t values, bytes;
 } ci_summed;
 
-/// Decodes zigzag varints of any mixture of lengths and adds them up: those that end among the 64 bytes at `source`, at
-/// most `room` of them. 72 bytes are readable at `source`. Stops before a varint of more than ten bytes; where that is the
-/// first one, nothing is read. Bits above bit 63 of a varint are dropped.
+/// Decodes zigzag varints of any mixture of lengths and adds them up: those that end among the 64 bytes at `source`, of
+/// which 72 are readable; `values` has room for 64. Stops before a varint of more than ten bytes; where that is the first
+/// one, nothing is read. Bits above bit 63 of a varint are dropped.
 ///
 /// order 1: each varint is added to sums[0], which is the next value. order 2: each varint is added to sums[1], and
 /// sums[1] to sums[0], which is the next value.
-ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums);
+ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, int order, int64_t *sums);
 /// The same in portable C, for tests.
-ci_summed ci_sum_varints_portable(const uint8_t *source, int64_t *values, uint32_t room, int order, int64_t *sums);
+ci_summed ci_sum_varints_portable(const uint8_t *source, int64_t *values, int order, int64_t *sums);
 
 /// Names the calling thread (15 bytes at most), for profilers.
 void ci_set_thread_name(const char *name);

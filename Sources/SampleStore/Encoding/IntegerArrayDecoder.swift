@@ -94,13 +94,13 @@ public struct IntegerArrayDecoder: ~Copyable {
     }
 
     @inline(__always) private static func sumMixture(
-        _ address: UnsafeRawPointer, _ room: Int, order: Int32, _ target: UnsafeMutablePointer<Int64>,
+        _ address: UnsafeRawPointer, order: Int32, _ target: UnsafeMutablePointer<Int64>,
         _ sum: inout Int64, _ delta: inout Int64
     ) -> ci_summed {
         var sums = (sum, delta)
         let read = withUnsafeMutableBytes(of: &sums) { sums in
             ci_sum_varints(
-                address.assumingMemoryBound(to: UInt8.self), target, UInt32(truncatingIfNeeded: min(64, room)), order,
+                address.assumingMemoryBound(to: UInt8.self), target, order,
                 sums.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: Int64.self))
         }
         (sum, delta) = sums
@@ -147,8 +147,8 @@ public struct IntegerArrayDecoder: ~Copyable {
                 next += 4
                 address += 8
             } else {
-                guard cursor.end - address >= IntegerArrayDecoder.mixtureBytes else { break }
-                let read = IntegerArrayDecoder.sumMixture(address, end - next, order: 1, next, &sum, &unused)
+                guard cursor.end - address >= IntegerArrayDecoder.mixtureBytes, end - next >= 64 else { break }
+                let read = IntegerArrayDecoder.sumMixture(address, order: 1, next, &sum, &unused)
                 if read.values == 0 { break }
                 next += Int(read.values)
                 address += Int(read.bytes)
@@ -198,8 +198,8 @@ public struct IntegerArrayDecoder: ~Copyable {
                 next += 4
                 address += 8
             } else {
-                guard cursor.end - address >= IntegerArrayDecoder.mixtureBytes else { break }
-                let read = IntegerArrayDecoder.sumMixture(address, end - next, order: 2, next, &value, &delta)
+                guard cursor.end - address >= IntegerArrayDecoder.mixtureBytes, end - next >= 64 else { break }
+                let read = IntegerArrayDecoder.sumMixture(address, order: 2, next, &value, &delta)
                 if read.values == 0 { break }
                 next += Int(read.values)
                 address += Int(read.bytes)

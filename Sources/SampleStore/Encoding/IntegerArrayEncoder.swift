@@ -36,9 +36,13 @@ public enum MarshalType: UInt8, Sendable {
 /// Encodes integer arrays.
 public struct IntegerArrayEncoder: ~Copyable {
     private var payload = RawBuffer(capacity: 16 << 10)
+    private let levelMax: Int
 
     /// An encoder with buffers of its own.
-    public init() {}
+    ///
+    /// - Parameter levelMax: Highest level of zstd. The level follows from the number of elements, as in the reference;
+    ///   levels are free to choose, and readers do not notice.
+    public init(levelMax: Int = SampleLimits.dataLevelMax) { self.levelMax = levelMax }
 
     /// Appends the bytes of an array to `target`. The first value is not in them.
     ///
@@ -72,7 +76,8 @@ public struct IntegerArrayEncoder: ~Copyable {
         }
         if compressing, payload.count >= SampleLimits.compressedPayloadBytesMin {
             let before = target.count
-            let stored = Zstd.compress(payload.bytes, level: SampleLimits.dataLevel(rows: count), into: &target)
+            let stored = Zstd.compress(
+                payload.bytes, level: min(SampleLimits.dataLevel(rows: count), levelMax), into: &target)
             if Double(stored) <= SampleLimits.compressedShareMax * Double(payload.count) {
                 return isGauge ? .zstdNearestDelta : .zstdNearestDelta2
             }

@@ -38,7 +38,7 @@ public struct SamplePartWriter: ~Copyable {
     private let indexFile: FileWriter
     private let metaindexFile: FileWriter
 
-    private var encoder = IntegerArrayEncoder()
+    private var encoder: IntegerArrayEncoder
     private var timestampsData = RawBuffer(capacity: 4096)
     private var valuesData = RawBuffer(capacity: 16 << 10)
     private var lastTimestamps = RawBuffer(capacity: 4096)
@@ -62,9 +62,12 @@ public struct SamplePartWriter: ~Copyable {
     ///   - directory: Does not exist; its parent does.
     ///   - level: ZSTD level of index and metaindex.
     ///   - dedupIntervalMs: The deduplication interval in force, 0 or more milliseconds; it is only noted.
+    ///   - dataLevelMax: Highest level of zstd for timestamps and values. Merging full blocks that overlap takes 36 ns a
+    ///     row with 5 (the reference's), 24 with 3 for 2 % more bytes, 13 with 1 for 4 % more (micro sample-merge).
     /// - Throws: `.alreadyExists` and what the file system throws.
     public init(
-        directory: String, level: Int, dedupIntervalMs: Int64, files: any FileSystem
+        directory: String, level: Int, dedupIntervalMs: Int64, dataLevelMax: Int = SampleLimits.dataLevelMax,
+        files: any FileSystem
     ) throws(StorageError) {
         try files.makeDirectory(directory, parents: false)
         let timestampsOut = try files.create(Paths.join(directory, SamplePartFile.timestamps.rawValue))
@@ -72,6 +75,7 @@ public struct SamplePartWriter: ~Copyable {
         let indexOut = try files.create(Paths.join(directory, SamplePartFile.index.rawValue))
         let metaindexOut = try files.create(Paths.join(directory, SamplePartFile.metaindex.rawValue))
         self.directory = directory
+        encoder = IntegerArrayEncoder(levelMax: dataLevelMax)
         self.files = files
         self.level = level
         self.dedupIntervalMs = dedupIntervalMs
