@@ -17,10 +17,12 @@ void ci_callgrind_start(void) {
     CALLGRIND_START_INSTRUMENTATION;
     CALLGRIND_ZERO_STATS;
 }
+void ci_callgrind_resume(void) { CALLGRIND_START_INSTRUMENTATION; }
 void ci_callgrind_stop(void) { CALLGRIND_STOP_INSTRUMENTATION; }
 int ci_callgrind_available(void) { return 1; }
 #else
 void ci_callgrind_start(void) {}
+void ci_callgrind_resume(void) {}
 void ci_callgrind_stop(void) {}
 int ci_callgrind_available(void) { return 0; }
 #endif

@@ -6,29 +6,39 @@
 // against somebody who wants collisions.)
 //
 //   blocks    the string is cut into blocks of 1024 bytes, the last one being shorter; an empty string is one block
-//   words     a block is a sequence of pairs of 64-bit words: its full 16 bytes and, where some are left, the last 16
-//             bytes of the string once more from their beginning, overlapping what came before. Strings shorter than 16
-//             bytes are one pair: first and last 8 bytes (8...15), first and last 4 (4...7), bytes 0, n/2 and n-1 (1...3).
-//             Two strings of one length that differ have a pair that differs, in the same place.
-//   NH        sum of (a + k[2i]) * (b + k[2i+1]) over the pairs, factors modulo 2^64, sum modulo 2^128; twice, the second
-//             time with k from two words on (the Toeplitz construction)
-//   fold      each of the two sums goes through an own polynomial modulo p = 2^61 - 1, with keys x, c1...c4:
-//             carry := carry * x + s0 * c1 + s1 * c2 + s2 * c3, s0...s2 being 60, 60 and 8 bits of the sum; the length of
-//             the string times c4 is added at the last block
-//   finish    the two 61-bit values are spread over 64 bits each by a bijection of both, so that tables may use any bits
+//   pairs     a block is a sequence of pairs of 64-bit words: its full 16 bytes and, where some are left, a tail: the last 16
+//             bytes of the string, overlapping what came before. A string shorter than 16 bytes is one pair: first and
+//             last 8 bytes (8...15), first and last 4 (4...7), bytes 0, n/2 and n-1 (1...3). Two strings of one length
+//             that differ have a pair that differs, in the same place.
+//   groups    three pairs are a group, with a fourth pair for parity: the words of the three xored. The pairs that are left
+//             over are the first and second pair of a last group, the tail is its third; it has a parity, too.
+//   NH        each pair (a, b) of a group has two key words of its own: (a + k) * (b + l), factors modulo 2^64. The products
+//             of the first, second, third and fourth pairs are summed up to s0...s3 modulo 2^128. Of a block remain
+//             s0 + s1 + s2 + s3 for the one half of the fingerprint and s1 + 2 s2 + 3 s3 for the other. That is 4
+//             multiplications for 48 bytes, where two passes of NH would take 6.
+//   halves    upper 64 bits of low * K1 + high * K2 + length * K3 + K4 modulo 2^128, where low and high are the words of the
+//             block's sum and the keys are 128-bit numbers
+//   longer    of several blocks, a polynomial modulo p = 2^61 - 1 takes the place of low, and 0 that of high: carry :=
+//             carry * x + p0 * c1 + p1 * c2 + p2 * c3, where p0...p2 are 60, 60 and 8 bits of a block's sum
+//   finish    a bijection mixes the bits of each half, so that tables may use any of them
 //
-// Bound. Let two strings be different. Different lengths: their fingerprints agree only if c4 of either half has one
-// certain value: p^-1 for each half, independently. Same length, m blocks: take a block that differs. NH under uniform
-// keys gives equal sums for it with probability at most 2^-64 in each half, and at most 2^-128 in both (Black et al.,
-// UMAC, 1999: theorems on NH and on Toeplitz NH). Where the sums differ, some piece does; the block's contribution is
-// equal with probability 1/p; where contributions differ, the polynomials in x, of degree below m, agree in at most m - 1
-// points of p. So half h agrees with probability at most e = m/p when the sums differ, the fold keys of the halves being
-// independent of everything else, and both agree with probability at most 2^-128 + 2 * 2^-64 * e + e^2:
+// Bound. Let two strings be different.
+//   Different lengths: `length` differs, and multilinear hashing with keys of twice the width is strongly universal
+//   (Lemire and Kaser, 2014): each half agrees with probability 2^-64, the halves independently, 2^-128 together.
+//   Same length, one block: some group has a pair that differs; then its parity differs, too, or another pair does: at least
+//   two of four. NH under uniform keys makes the difference of such a product any given number with probability at most
+//   2^-64 (Black et al., UMAC, 1999), for each of the two independently. For both halves' sums to agree, the two differences
+//   u and v of places i < j must satisfy u + v = c and i u + j v = d, so (j - i) v = d - i c, which has at most two solutions
+//   as j - i is 1, 2 or 3: probability at most 2^-127. One half's sums agree with probability at most 2^-63. Where sums
+//   differ, halves agree with probability 2^-64. Together at most 2^-127 + 2 * 2^-63 * 2^-64 + 2^-128 < 2^-125.
+//   Same length, m blocks: take a block that differs. Where its sums differ, its contributions to the polynomial are equal
+//   with probability 1/p; where those differ, the polynomials, of degree below m, agree in at most m - 1 points: half h
+//   agrees with probability at most e = m / p + 2^-64, and both with at most 2^-127 + 2 * 2^-63 * e + e^2.
 //
-//   up to 1 KiB (m = 1)     2^-121.6
+//   up to 1 KiB (m = 1)     2^-125
 //   64 KiB (m = 64)         2^-109.9
-//   n names of up to 1 KiB kept and l looked up, at most n * l pairs: 10^8 and 10^15 give 2^-45.2, about 1 in 4 * 10^13;
-//   were all of them 64 KiB long: 2^-33.5
+//   n names of up to 1 KiB kept and l looked up, at most n * l pairs: 10^8 and 10^15 give 2^-48, about 1 in 3 * 10^14; were
+//   all of them 64 KiB long: 2^-33
 //
 // The key must be drawn from a source that cannot be guessed for the bound to mean anything against an adversary; a seed
 // of 64 bits has only 2^64 keys, which is enough for deterministic runs. Fingerprints must not be shown to those who
@@ -41,7 +51,7 @@ import CIntrinsics
 /// A byte string under a ``FingerprintKey``. Its bits look random to whoever does not know the key.
 @frozen public struct Fingerprint: Hashable, Sendable {
     /// The first and the second half. Equal strings have equal halves; of different strings neither half is equal, but
-    /// for less than 2^-60 (names up to 1 KiB).
+    /// for less than 2^-62 (names up to 1 KiB).
     public var high: UInt64, low: UInt64
 
     /// A fingerprint known from elsewhere.
@@ -51,28 +61,32 @@ import CIntrinsics
     }
 }
 
-/// The secret under which fingerprints are made: 140 words.
+/// The secret under which fingerprints are made: 200 words.
 public final class FingerprintKey: @unchecked Sendable {
     /// Bytes of ``storedBytes``.
     public static let storedBytesCount = wordCount * 8
 
     @usableFromInline static let blockBytes = 1024
-    /// Words of the NH key: a block, and the shift of the second pass.
-    @usableFromInline static let nhWords = blockBytes / 8 + 2
-    /// x and c1...c4 of a half.
-    @usableFromInline static let foldWords = 5
-    private static let wordCount = nhWords + 2 * foldWords
+    /// Where the keys of the halves begin: behind the NH key of 21 groups and a begun one.
+    @usableFromInline static let halves = 22 * 8
+    /// K1...K4, lower halves and upper halves, of one half of the fingerprint.
+    @usableFromInline static let halfWords = 8
+    /// Where the keys of the polynomials begin.
+    @usableFromInline static let folds = halves + 2 * halfWords
+    /// x and c1...c3 of one half.
+    @usableFromInline static let foldWords = 4
+    private static let wordCount = folds + 2 * foldWords
     private static let prime: UInt64 = (1 << 61) - 1
 
     /// `wordCount` words; written by the initialisers only.
     @usableFromInline let words: UnsafeMutablePointer<UInt64>
 
-    /// A key of about 140 numbers from `next`, which returns uniformly distributed numbers that nobody can guess.
+    /// A key of about 200 numbers from `next`, which returns uniformly distributed numbers that nobody can guess.
     public init(drawing next: () -> UInt64) {
         words = .allocate(capacity: FingerprintKey.wordCount)
         for index in 0..<FingerprintKey.wordCount {
             var word = next()
-            if index >= FingerprintKey.nhWords {
+            if index >= FingerprintKey.folds {
                 // Uniform below the prime: 61 bits, drawn again in the one case of 2^61 that is not below it.
                 word &= FingerprintKey.prime
                 while word == FingerprintKey.prime { word = next() & FingerprintKey.prime }
@@ -86,7 +100,7 @@ public final class FingerprintKey: @unchecked Sendable {
         guard storedBytes.count == FingerprintKey.storedBytesCount, let start = storedBytes.baseAddress else {
             return nil
         }
-        for index in FingerprintKey.nhWords..<FingerprintKey.wordCount
+        for index in FingerprintKey.folds..<FingerprintKey.wordCount
         where BigEndian.load64(start + 8 * index) >= FingerprintKey.prime { return nil }
         words = .allocate(capacity: FingerprintKey.wordCount)
         for index in 0..<FingerprintKey.wordCount { words[index] = BigEndian.load64(start + 8 * index) }
@@ -101,7 +115,7 @@ public final class FingerprintKey: @unchecked Sendable {
         return bytes.array()
     }
 
-    /// The fingerprint of a byte string of any length: about 2 multiplications for each 8 bytes, and 10 more.
+    /// The fingerprint of a byte string of any length: about 4 multiplications for 48 bytes, and 14 more.
     @inlinable public func fingerprint(_ bytes: UnsafeRawBufferPointer) -> Fingerprint {
         guard let start = bytes.baseAddress else { return fingerprint(of: 0, 0, length: 0) }
         let length = bytes.count
@@ -109,10 +123,7 @@ public final class FingerprintKey: @unchecked Sendable {
         if length > FingerprintKey.blockBytes { return fingerprintOfLong(start, length) }
         let tail = length & 15 == 0 ? nil : start + (length &- 16)
         let sums = ci_nh(start, length >> 4, tail, words)
-        let fold = words + FingerprintKey.nhWords
-        return FingerprintKey.finish(
-            ci_fold61(0, sums.low1, sums.high1, UInt64(length), fold),
-            ci_fold61(0, sums.low2, sums.high2, UInt64(length), fold + FingerprintKey.foldWords))
+        return finish(sums, length)
     }
 
     /// Strings of 0...15 bytes.
@@ -139,43 +150,40 @@ public final class FingerprintKey: @unchecked Sendable {
         let sums = withUnsafeBytes(of: (a, b)) {
             ci_nh($0.baseAddress.unsafelyUnwrapped, 1, nil, words)
         }
-        let fold = words + FingerprintKey.nhWords
-        return FingerprintKey.finish(
-            ci_fold61(0, sums.low1, sums.high1, UInt64(length), fold),
-            ci_fold61(0, sums.low2, sums.high2, UInt64(length), fold + FingerprintKey.foldWords))
+        return finish(sums, length)
     }
 
     /// Strings of more than one block.
     @usableFromInline func fingerprintOfLong(_ start: UnsafeRawPointer, _ length: Int) -> Fingerprint {
-        let fold = words + FingerprintKey.nhWords
+        let fold = words + FingerprintKey.folds
         var carry1: UInt64 = 0
         var carry2: UInt64 = 0
         var offset = 0
         while true {
-            let rest = length &- offset
-            let isLast = rest <= FingerprintKey.blockBytes
-            let count = isLast ? rest : FingerprintKey.blockBytes
+            let count = min(length &- offset, FingerprintKey.blockBytes)
             let tail = count & 15 == 0 ? nil : start + (length &- 16)
             let sums = ci_nh(start + offset, count >> 4, tail, words)
-            let last = isLast ? UInt64(length) : 0
-            carry1 = ci_fold61(carry1, sums.low1, sums.high1, last, fold)
-            carry2 = ci_fold61(carry2, sums.low2, sums.high2, last, fold + FingerprintKey.foldWords)
-            if isLast { return FingerprintKey.finish(carry1, carry2) }
-            offset &+= FingerprintKey.blockBytes
+            carry1 = ci_fold61(carry1, sums.low1, sums.high1, fold)
+            carry2 = ci_fold61(carry2, sums.low2, sums.high2, fold + FingerprintKey.foldWords)
+            offset &+= count
+            if offset == length {
+                return finish(ci_nh_sums(low1: carry1, high1: 0, low2: carry2, high2: 0), length)
+            }
         }
     }
 
-    /// A bijection of two numbers below 2^61 and its images: each half takes three bits of the other one, then its bits
-    /// are mixed. (Names that differ in a counter make arithmetic progressions before this.)
-    @inlinable @inline(__always) static func finish(_ first: UInt64, _ second: UInt64) -> Fingerprint {
-        Fingerprint(high: mix(first | second << 61), low: mix(second | first << 61))
+    /// The halves, from the sums of the only block, or from the polynomials.
+    @inlinable @inline(__always) func finish(_ sums: ci_nh_sums, _ length: Int) -> Fingerprint {
+        let key = words + FingerprintKey.halves
+        let count = UInt64(truncatingIfNeeded: length)
+        return Fingerprint(
+            high: FingerprintKey.mix(ci_multilinear(sums.low1, sums.high1, count, key)),
+            low: FingerprintKey.mix(ci_multilinear(sums.low2, sums.high2, count, key + FingerprintKey.halfWords)))
     }
 
-    /// A bijection that spreads every bit (the output function of splitmix64).
+    /// A bijection. Names that differ in a counter give arithmetic progressions before this.
     @inlinable @inline(__always) static func mix(_ value: UInt64) -> UInt64 {
-        var z = value
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
+        let z = (value ^ (value >> 32)) &* 0xD6E8_FEB8_6659_FD93
+        return z ^ (z >> 32)
     }
 }

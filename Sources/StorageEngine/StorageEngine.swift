@@ -48,7 +48,7 @@ public final class StorageEngine: @unchecked Sendable {
     private let counters = Protected(BlockCounters())
     private let writers = Protected<[BlockWriter]>([])
     private let writerNumbers = Atomic<Int>(0)
-    private let searchVersionCounter = Atomic<UInt64>(1)
+    private let searchVersions: SearchVersions
     private let isClosed = Atomic<Bool>(false)
     private let lastWarningNanoseconds = Atomic<UInt64>(0)
     private var updates: (any BackgroundTask)?  // set in init, used in close()
@@ -105,6 +105,12 @@ public final class StorageEngine: @unchecked Sendable {
         indexOptions.table = options.table
         indexOptions.table.tagRowMerging = merging == .none ? .streaming : merging
         indexOptions.table.searchGate = gate
+        let versions = SearchVersions()
+        let onNewItems = options.table.onNewItems
+        indexOptions.table.onNewItems = {
+            versions.raise()
+            onNewItems?()
+        }
         indexOptions.dayRegistryBytesMax = max(cacheBytes / 256, 1 << 16)
         indexOptions.registersPerDay = options.registersPerDay
         let index = try SeriesIndex(
@@ -123,18 +129,24 @@ public final class StorageEngine: @unchecked Sendable {
         let hourNs: UInt64 = 3_600_000_000_000
         hourlyLimiter =
             options.hourlySeriesMax > 0
-            ? SeriesLimiter(countMax: options.hourlySeriesMax, periodNanoseconds: hourNs, clock: environment.clock)
+            ? SeriesLimiter(
+                limit: min(options.hourlySeriesMax, SeriesLimiter.limitMax), periodNanoseconds: hourNs,
+                clock: environment.clock)
             : nil
         dailyLimiter =
             options.dailySeriesMax > 0
             ? SeriesLimiter(
-                countMax: options.dailySeriesMax, periodNanoseconds: 24 * hourNs, clock: environment.clock) : nil
+                limit: min(options.dailySeriesMax, SeriesLimiter.limitMax), periodNanoseconds: 24 * hourNs,
+                clock: environment.clock) : nil
         metricIDCache = MetricIDCache(bytesMax: cacheBytes / 16)
         metricNameCache = MetricIDCache(bytesMax: cacheBytes / 10)
         minTimestampForCompositeIndexMs = composite
         searchGate = gate
+        searchVersions = versions
         let places = options.concurrentAddRowsMax > 0 ? options.concurrentAddRowsMax : CPUCount.available()
-        admission = Admission(capacity: places, waitNanoseconds: options.addRowsWaitNanoseconds, gate: gate)
+        admission = Admission(
+            capacity: places, waitNanoseconds: options.addRowsWaitNanoseconds, gate: gate,
+            clock: environment.clock)
         directoryLock = lock
         due = Protected(
             Due(
@@ -143,7 +155,7 @@ public final class StorageEngine: @unchecked Sendable {
         if environment.scheduler.hasThreads {
             let engine = Unowned(self)
             updates = environment.scheduler.start("updates") {
-                try? engine.value.runDueTasks()
+                engine.value.runDueTasksBeside()
                 return .after(nanoseconds: 1_000_000_000)
             }
         }
@@ -179,7 +191,7 @@ public final class StorageEngine: @unchecked Sendable {
     ) throws(StorageError) {
         guard rows.count > 0 else { return }
         try checkIsOpen()
-        if !environment.scheduler.hasThreads { try runDueTasks() }
+        if !environment.scheduler.hasThreads { runDueTasksBeside() }
         try admission.enter(rows: rows.count)
         let writer = takeWriter()
         var failure: StorageError?
@@ -299,6 +311,13 @@ public final class StorageEngine: @unchecked Sendable {
         }
     }
 
+    /// As ``runDueTasks()``, for callers that go on whatever happens.
+    private func runDueTasksBeside() {
+        do throws(StorageError) { try runDueTasks() } catch {
+            options.log?("error: a background update has failed and will be tried again: \(error)")
+        }
+    }
+
     /// When the index is rotated next, in Unix milliseconds.
     public var nextRotationMs: Int64 { due.withLock { $0.rotationMs } }
 
@@ -354,9 +373,16 @@ public final class StorageEngine: @unchecked Sendable {
 
     /// Grows whenever a search could find something else than before: results kept under a smaller number are stale
     /// (docs/format/series-index.md, 7.6).
-    public var searchVersion: UInt64 { searchVersionCounter.load(ordering: .relaxed) }
+    public var searchVersion: UInt64 { searchVersions.current }
 
-    private func raiseSearchVersion() { searchVersionCounter.wrappingAdd(1, ordering: .relaxed) }
+    private func raiseSearchVersion() { searchVersions.raise() }
+
+    /// The version of what searches see; the flushes of the tables raise it, too.
+    private final class SearchVersions: Sendable {
+        private let value = Atomic<UInt64>(1)
+        var current: UInt64 { value.load(ordering: .relaxed) }
+        func raise() { value.wrappingAdd(1, ordering: .relaxed) }
+    }
 
     /// The current index table, for readers that look at items.
     public var currentTable: Table { index.withTables { $0.current.table } }

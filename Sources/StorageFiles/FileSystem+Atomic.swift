@@ -29,10 +29,18 @@ extension FileSystem {
     /// As ``writeAtomically(_:to:)-(UnsafeRawBufferPointer,_)``, but an existing file is replaced: at any moment `path`
     /// holds all of the old or all of the new bytes.
     public func replaceAtomically(_ bytes: UnsafeRawBufferPointer, at path: String) throws(StorageError) {
+        try replaceAtomically(at: path) { (file) throws(StorageError) in try file.write(bytes) }
+    }
+
+    /// As ``replaceAtomically(_:at:)-(UnsafeRawBufferPointer,_)``, for what `write` appends to the temporary file. When it
+    /// throws, the temporary file is removed and `path` stays as it was.
+    public func replaceAtomically(
+        at path: String, _ write: (any WritableFile) throws(StorageError) -> Void
+    ) throws(StorageError) {
         let temporary = "\(path).tmp.\(nextTemporaryNumber())"
         do throws(StorageError) {
             let file = try createAfresh(temporary)
-            try file.write(bytes)
+            try write(file)
             try file.sync()
             try file.close()
             try rename(temporary, to: path)

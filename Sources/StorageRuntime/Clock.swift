@@ -54,6 +54,38 @@ public final class VirtualClock: StorageClock {
     }
 }
 
+/// A clock whose time of day follows the input: a driver moves it from row to row, so that hours and days pass inside a
+/// short run. The monotonic side is the system's in live mode, so that flush intervals and waits stay real; otherwise it
+/// moves only when it is told to.
+public final class DrivenClock: StorageClock {
+    private let unix: Atomic<UInt64>
+    private let monotonic = Atomic<UInt64>(0)
+    private let hasRealMonotonic: Bool
+
+    /// A clock that stands at the given moment.
+    public init(unixMilliseconds: Int64, hasRealMonotonic: Bool) {
+        unix = Atomic(UInt64(unixMilliseconds) * 1_000_000)
+        self.hasRealMonotonic = hasRealMonotonic
+    }
+
+    public var unixNanoseconds: UInt64 { unix.load(ordering: .relaxed) }
+    public var unixMilliseconds: Int64 { Int64(unixNanoseconds / 1_000_000) }
+    public var monotonicNanoseconds: UInt64 {
+        hasRealMonotonic ? SystemClock().monotonicNanoseconds : monotonic.load(ordering: .relaxed)
+    }
+
+    /// Moves the time of day forward to a moment; does nothing when it is past that already.
+    public func raise(toUnixMilliseconds moment: Int64) {
+        unix.max(UInt64(moment) * 1_000_000, ordering: .relaxed)
+    }
+
+    /// Moves the monotonic side forward. Without effect when it is the system's.
+    public func advanceMonotonic(milliseconds: Int64) {
+        precondition(milliseconds >= 0, "time does not go back")
+        monotonic.wrappingAdd(UInt64(milliseconds) * 1_000_000, ordering: .relaxed)
+    }
+}
+
 /// The moment at which a search has to give up.
 public struct Deadline: Sendable {
     /// On the monotonic clock; `UInt64.max` is never.

@@ -22,7 +22,15 @@ public final class UniqueIDs: Sendable {
     }
 
     /// Makes sure that all further ids are greater than `id`.
-    public func raise(above id: UInt64) { last.max(id, ordering: .relaxed) }
+    public func raise(above id: UInt64) {
+        // Atomic<UInt64>.max of Swift 6.3 compares the bits as signed numbers.
+        var known = last.load(ordering: .relaxed)
+        while known < id {
+            let (exchanged, original) = last.compareExchange(expected: known, desired: id, ordering: .relaxed)
+            if exchanged { return }
+            known = original
+        }
+    }
 }
 
 /// Clock, ids, seed and scheduler of one storage.
@@ -62,6 +70,13 @@ public struct Environment: Sendable {
         return Environment(
             mode: .deterministic, clock: clock, ids: UniqueIDs(start: clock.unixNanoseconds), seed: seed,
             scheduler: DeterministicScheduler(clock: clock))
+    }
+
+    /// A clock that its driver moves, ids from its first moment on; scheduler and monotonic time as the mode says.
+    public static func driven(_ mode: Mode, clock: DrivenClock, seed: UInt64 = 42) -> Environment {
+        Environment(
+            mode: mode, clock: clock, ids: UniqueIDs(start: clock.unixNanoseconds), seed: seed,
+            scheduler: mode == .live ? LiveScheduler(clock: clock) : DeterministicScheduler(clock: clock))
     }
 
     /// A stream of numbers that nobody can guess in live mode, and that follows from the seed in deterministic mode: for

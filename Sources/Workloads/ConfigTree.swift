@@ -226,6 +226,22 @@ struct MapReader {
         }
     }
 
+    /// Time spans: a list of them, a single one, or none when the key is missing.
+    mutating func spans(_ key: String, in range: ClosedRange<Int64>) throws(StorageError) -> [Int64] {
+        guard let tree = take(key) else { return [] }
+        var elements = [tree]
+        if case .list(let list) = tree.content { elements = list }
+        var spans = [Int64]()
+        for element in elements {
+            guard case .scalar(let text) = element.content, let span = TimeText.parseSpan(text), range.contains(span)
+            else {
+                throw element.place.error("'\(prefix)\(key)': expected time spans such as 45m, found \(element.kind)")
+            }
+            spans.append(span)
+        }
+        return spans
+    }
+
     /// A pair of numbers `[lowest, highest]`, or nil when the key is missing.
     mutating func band(_ key: String) throws(StorageError) -> ClosedRange<Double>? {
         guard let tree = take(key) else { return nil }

@@ -13,13 +13,16 @@ import Glibc
 import StorageRuntime
 
 /// An anonymous private mapping with one owner.
-struct MappedArena: ~Copyable, @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
+public struct MappedArena: ~Copyable, @unchecked Sendable {
+    /// The first byte; page-aligned.
+    public let base: UnsafeMutableRawPointer
     /// Bytes mapped: a multiple of the page size, at least one page.
-    let count: Int
+    public let count: Int
 
     /// Maps at least `bytes` zero bytes.
-    init(bytes: Int) throws(StorageError) {
+    ///
+    /// - Throws: `.io` when there is no memory for them, `.limitExceeded` for a size that cannot be.
+    public init(bytes: Int) throws(StorageError) {
         (base, count) = try MappedArena.map(bytes)
     }
 

@@ -26,6 +26,8 @@ public struct ObservedShape: Sendable, Equatable {
     public var newPerRowCalm = 0.0
     /// Rows in the rounds in which targets may be replaced.
     public var churnRows = 0
+    /// Tenants seen, and the share of the series that the largest of them has.
+    public var tenants = 0, largestTenantShare = 0.0
     /// Value bytes by label key (mean over the series that have it); the metric name has the empty key.
     public var valueBytes: [String: Double] = [:]
 }
@@ -42,6 +44,7 @@ public struct ShapeObserver {
     private var labels = 0
     private var nameBytes = 0
     private var byKey: [String: Bytes] = [:]
+    private var byTenant: [UInt32: Int] = [:]
     private var round = -1
     private var churnNew = 0
     private var calmNew = 0
@@ -82,6 +85,7 @@ public struct ShapeObserver {
             byKey[String(decoding: key, as: UTF8.self), default: Bytes()].bytes += value.count
         }
         self.byKey = byKey
+        byTenant[try RawName.tenant(name).account, default: 0] += 1
         labels += count
         nameBytes += name.count
         shape.nameBytesMin = shape.seriesTotal == 0 ? name.count : min(shape.nameBytesMin, name.count)
@@ -97,6 +101,8 @@ public struct ShapeObserver {
         result.nameBytes = Double(nameBytes) / series
         result.newPerRow = Double(churnNew) / Double(max(1, shape.churnRows))
         result.newPerRowCalm = Double(calmNew) / Double(max(1, calmRows))
+        result.tenants = byTenant.count
+        result.largestTenantShare = Double(byTenant.values.max() ?? 0) / series
         result.valueBytes = byKey.mapValues { Double($0.bytes) / Double($0.series) }
         return result
     }
@@ -164,6 +170,13 @@ public struct ShapeVerdict: Sendable {
             Line(
                 figure: "shortest and longest raw name", configured: "-",
                 observed: "\(shape.nameBytesMin), \(shape.nameBytesMax)", isWithin: nil))
+        if profile.tenants.count > 1 {
+            lines.append(
+                Line(
+                    figure: "tenants", configured: "\(profile.tenants.count)", observed: "\(shape.tenants)",
+                    isWithin: shape.tenants <= profile.tenants.count))
+            band("share of the largest tenant", ShapeVerdict.tenantBand(profile), shape.largestTenantShare)
+        }
         for (key, expected) in profile.expect.valueBytes.sorted(by: { $0.key < $1.key }) {
             band("value bytes of \(key)", expected, shape.valueBytes[key] ?? 0)
         }
@@ -184,11 +197,19 @@ public struct ShapeVerdict: Sendable {
         return (mean - room)...(mean + room)
     }
 
+    /// The configured share of the largest tenant with room for chance: five standard deviations of its targets, two of
+    /// which may stand for any tenant when the tenants are alike.
+    private static func tenantBand(_ profile: Profile) -> ClosedRange<Double> {
+        let share = profile.tenants.largestShare
+        let room = 5 * (share * (1 - share) / Double(profile.targets)).squareRoot() + 2 / Double(profile.targets)
+        return max(0, share - room)...(share + room)
+    }
+
     /// The configured share with room for chance: five standard deviations of the number of replaced targets, and the
     /// rounding to whole targets.
     private static func churnBand(_ profile: Profile, _ shape: ObservedShape) -> ClosedRange<Double> {
         let draws = Double(max(1, shape.churnRows / profile.seriesPerTarget))
-        let share = profile.churn.share
+        let share = profile.churnShare
         let room = 5 * (share * (1 - share) / draws).squareRoot() + 2 / draws
         return max(0, share - room)...(share + room)
     }

@@ -5,10 +5,12 @@ import StorageRuntime
 extension Profile {
     /// The keys of a profile that `--set` takes, as dotted paths.
     public static let settableKeys = [
-        "name", "title", "description", "shows", "sources", "start", "interval", "rounds", "series",
+        "name", "title", "description", "shows", "sources", "start", "interval", "rounds", "spread", "series",
         "targets", "series_per_target", "groups", "per_day", "page", "tenants.count", "tenants.zipf", "labels", "tags",
         "filler.key", "filler.value", "families", "churn.rate", "churn.life", "churn.every", "churn.from",
-        "churn.until", "values.idle_counters", "values.constant_gauges", "expect.labels", "expect.name_bytes",
+        "churn.until", "churn.scrapes", "churn.deploys.services", "churn.deploys.every", "churn.deploys.share",
+        "churn.deploys.step", "churn.deploys.burst", "churn.deploys.burst_at", "rotate_at", "cache.tsid_share",
+        "values.idle_counters", "values.constant_gauges", "expect.labels", "expect.name_bytes",
         "expect.new_per_row", "expect.value_bytes",
     ]
 
@@ -39,6 +41,14 @@ extension Profile {
             "start", 1_640_995_800_000, expected: "a moment such as 2022-01-01T00:10:00Z", TimeText.parseMoment)
         intervalMs = try reader.span("interval", nil, in: 1...86_400_000)
         rounds = try reader.int("rounds", 4, in: 1...10_000_000)
+        spreadMs = try reader.span("spread", intervalMs, in: 1...intervalMs)
+        rotateAtMs = try reader.spans("rotate_at", in: 0...Profile.spanMax).sorted()
+        if var inner = try reader.map("cache") {
+            tsidCacheShare = try inner.number("tsid_share", nil, in: 0.01...100)
+            try inner.finish()
+        } else {
+            tsidCacheShare = nil
+        }
         groups = try reader.int("groups", 1, in: 1...10_000)
         perDay = try reader.flag("per_day", true)
         let path = try reader.value("page", "", expected: "a path") { $0 }
@@ -268,28 +278,59 @@ extension Profile {
         throw tree.place.error("the own label '\(key)': expected \(expected), found \(tree.kind)")
     }
 
+    private static let spanMax: Int64 = 100 * 365 * 86_400_000
+
     private static func readChurn(
         _ reader: inout MapReader, intervalMs: Int64
     ) throws(StorageError) -> Churn {
-        guard var inner = try reader.map("churn") else {
-            return Churn(share: 0, everyMs: intervalMs, fromMs: 0, untilMs: .max, lifeMs: nil)
-        }
-        let longest: Int64 = 100 * 365 * 86_400_000
+        var churn = Churn(everyMs: intervalMs)
+        guard var inner = try reader.map("churn") else { return churn }
         let rate = try inner.number("rate", -1, in: 0...1)
-        let life = try inner.span("life", 0, in: 1...longest)
+        let life = try inner.span("life", 0, in: 1...spanMax)
         guard rate < 0 || life == 0 else {
             throw inner.place.error("'churn': expected 'rate' (share of targets) or 'life' (mean time), found both")
         }
-        let every = try inner.span("every", intervalMs, in: intervalMs...longest)
-        let from = try inner.span("from", 0, in: 0...longest)
-        let until = try inner.span("until", .max, in: 0...longest)
+        let every = try inner.span("every", intervalMs, in: intervalMs...spanMax)
+        churn.fromMs = try inner.span("from", 0, in: 0...spanMax)
+        churn.untilMs = try inner.span("until", .max, in: 0...spanMax)
+        if let band = try inner.band("scrapes") {
+            guard band.lowerBound >= 1, band.upperBound <= 1000, band.lowerBound == band.lowerBound.rounded(),
+                band.upperBound == band.upperBound.rounded()
+            else { throw inner.place.error("'churn.scrapes': expected whole numbers [least, most] from 1 to 1000") }
+            churn.scrapes = Int(band.lowerBound)...Int(band.upperBound)
+        }
+        if let map = try inner.map("deploys") { churn.deploys = try readDeploys(map) }
         try inner.finish()
+        let isRate = rate > 0 || life > 0
+        guard !(isRate && churn.scrapes != nil), !(isRate && churn.deploys != nil),
+            churn.scrapes == nil || churn.deploys == nil
+        else { throw inner.place.error("'churn': expected one of 'rate' or 'life', 'deploys', 'scrapes'") }
         if life > 0 {
             // Targets do not age: in each interval the same share of them ends.
-            let share = 1 - Exponential.minus(Double(intervalMs) / Double(life))
-            return Churn(share: share, everyMs: intervalMs, fromMs: from, untilMs: until, lifeMs: life)
+            churn.share = 1 - Exponential.minus(Double(intervalMs) / Double(life))
+            churn.lifeMs = life
+        } else {
+            churn.share = max(0, rate)
+            churn.everyMs = every
         }
-        return Churn(share: max(0, rate), everyMs: every, fromMs: from, untilMs: until, lifeMs: nil)
+        return churn
+    }
+
+    private static func readDeploys(_ map: consuming MapReader) throws(StorageError) -> Deploys {
+        var reader = map
+        let expected = "a time of the day such as 18:00"
+        let deploys = Deploys(
+            services: try reader.int("services", nil, in: 1...1_000_000),
+            everyMs: try reader.span("every", nil, in: 1000...86_400_000),
+            share: try reader.number("share", 0.25, in: 0.001...1),
+            stepMs: try reader.span("step", 30_000, in: 1...86_400_000),
+            burst: try reader.int("burst", 1, in: 1...1_000_000),
+            burstAtMs: try reader.value("burst_at", -1, expected: expected, TimeText.parseTimeOfDay))
+        try reader.finish()
+        guard deploys.burstAtMs == -1 else { return deploys }
+        return Deploys(
+            services: deploys.services, everyMs: deploys.everyMs, share: deploys.share, stepMs: deploys.stepMs,
+            burst: deploys.burst, burstAtMs: nil)
     }
 
     /// Names must be unique: some tag has to tell the targets, their groups and their lives apart.
@@ -300,7 +341,7 @@ extension Profile {
         if groups > 1, !tags.contains(where: { $0.template.distinguishesGroups }) {
             throw place.error("no tag tells the groups apart: expected {group.num} or {group.hex:16} in a value")
         }
-        if churn.share > 0, !tags.contains(where: { $0.template.distinguishesLives }) {
+        if churn.isActive, !tags.contains(where: { $0.template.distinguishesLives }) {
             throw place.error(
                 "no tag tells a replaced target from the one before: expected {target.num}, {target.uuid} or "
                     + "{target.hex:16} in a value, or churn.rate=0")

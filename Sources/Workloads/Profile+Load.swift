@@ -1,6 +1,9 @@
 // Profile+Load.swift - finding profiles, size steps, overrides.
 //
-//   FILE.yaml  <-  sizes.<size> of the same file  <-  --set key=value, in the order given
+//   BASE.yaml  <-  FILE.yaml  <-  sizes.<size>  <-  --set key=value, in the order given
+//
+// A profile may name another one of its directory as its base and say only what differs. What it says about targets
+// and series, about churn, or about a size step replaces what the base says about it; other maps are merged key by key.
 //
 // An override that changes the shape takes away the expectations that it makes wrong, unless it sets them, too.
 
@@ -74,6 +77,7 @@ extension Profile {
         guard case .map = tree.content else {
             throw tree.place.error("expected a map of keys and values, found \(tree.kind)")
         }
+        if let base = tree["base"] { tree = try rebase(tree, on: base, path: path) }
         let sizes = tree["sizes"]
         tree.remove(["sizes"])
         if let sizes {
@@ -102,6 +106,36 @@ extension Profile {
         try ConfigTree.parse(text) { line in .line(file: path, line) }
     }
 
+    /// Lays a profile over the one that it names as its base.
+    private static func rebase(_ tree: ConfigTree, on base: ConfigTree, path: String) throws(StorageError) -> ConfigTree
+    {
+        var tree = tree
+        tree.remove(["base"])
+        guard case .scalar(let name) = base.content, !name.isEmpty, !name.contains("/") else {
+            throw base.place.error("'base': expected the name of a profile of the same directory, found \(base.kind)")
+        }
+        let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+        let file = directory + name + ".yaml"
+        let bytes: RawBuffer
+        do { bytes = try InputFile.read(file, bytesMax: fileBytesMax) } catch {
+            throw base.place.error("'base': expected the name of a profile of the same directory: \(error)")
+        }
+        var merged = try self.tree(String(decoding: bytes.bytes, as: UTF8.self), path: file)
+        guard case .map = merged.content, merged["base"] == nil else {
+            throw base.place.error("'base': expected a profile that has no base itself, found '\(name)'")
+        }
+        if tree["series"] != nil || tree["targets"] != nil {
+            merged.remove(["series"])
+            merged.remove(["targets"])
+        }
+        if tree["churn"] != nil { merged.remove(["churn"]) }
+        if let sizes = tree["sizes"], case .map(let steps) = sizes.content {
+            for step in steps { merged.remove(["sizes", step.key[...]]) }
+        }
+        merged.merge(tree)
+        return merged
+    }
+
     private static func profileNames(_ directory: String) throws(StorageError) -> [String] {
         try InputFile.names(in: directory).filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }
     }
@@ -126,10 +160,11 @@ extension Profile {
         // Two ways to say one thing (how many targets, how often they are replaced): the one set last counts.
         if key == "series" { tree.remove(["targets"]) }
         if key == "targets" { tree.remove(["series"]) }
-        if key == "churn.rate" { tree.remove(["churn", "life"]) }
-        if key == "churn.life" {
-            tree.remove(["churn", "rate"])
-            tree.remove(["churn", "every"])
+        for kind in ["rate", "life", "scrapes", "deploys"] where key == "churn.\(kind)" {
+            for other in ["rate", "life", "scrapes", "deploys"] where other != kind {
+                tree.remove(["churn", other[...]])
+            }
+            if kind != "rate" { tree.remove(["churn", "every"]) }
         }
         switch path[0] {
         case "labels", "tags", "filler", "families", "page", "groups", "series_per_target":

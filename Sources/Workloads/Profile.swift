@@ -62,20 +62,6 @@ public struct Profile: Sendable {
         public let zipf: Double
     }
 
-    /// How targets are replaced.
-    public struct Churn: Sendable {
-        /// Share of the targets replaced at each occasion, 0...1.
-        public let share: Double
-        /// Milliseconds between the occasions, at least one interval.
-        public let everyMs: Int64
-        /// The virtual time, since the start, in which targets are replaced.
-        public let fromMs: Int64
-        /// See ``fromMs``; `Int64.max` is "to the end".
-        public let untilMs: Int64
-        /// Mean life of a target when the profile gives one.
-        public let lifeMs: Int64?
-    }
-
     /// How the values behave.
     public struct Values: Sendable {
         /// Share of the counters that stand still.
@@ -116,6 +102,12 @@ public struct Profile: Sendable {
     public let intervalMs: Int64
     /// How often every target is scraped.
     public let rounds: Int
+    /// Time over which the targets of a round are spread: the interval unless the profile says otherwise.
+    public let spreadMs: Int64
+    /// Virtual times, since the start, at which the engine starts a new index table; ascending.
+    public let rotateAtMs: [Int64]
+    /// Bytes of the TSID cache as a share of what the active series need; nil leaves the engine's default.
+    public let tsidCacheShare: Double?
     /// Active series.
     public let series: Int
     /// Series of a target; the last target may have fewer.
@@ -161,16 +153,8 @@ public struct Profile: Sendable {
         return Double(tags.count) + Double(own) / Double(perGroup)
     }
 
-    /// Configured new series / rows while targets are replaced.
+    /// Configured new series / rows over a long time in which a share of the targets is replaced at each occasion.
     public var newPerRow: Double { churn.share * Double(intervalMs) / Double(churn.everyMs) }
-
-    /// Rounds in which targets may be replaced: the first has only new targets anyway.
-    public func isChurnRound(_ round: Int) -> Bool {
-        guard round > 0, churn.share > 0 else { return false }
-        let now = Int64(round) * intervalMs
-        guard now >= churn.fromMs, now < churn.untilMs else { return false }
-        return now / churn.everyMs != (now - intervalMs) / churn.everyMs
-    }
 
     /// Several lines for people: what the profile is and where its numbers come from.
     public var description: String {
@@ -191,6 +175,10 @@ public struct Profile: Sendable {
         line("churn", churnText)
         if tenants.count > 1 { line("tenants", "\(tenants.count), Zipf exponent \(tenants.zipf)") }
         if !perDay { line("index", "global registration only") }
+        if !rotateAtMs.isEmpty {
+            line("rotation", "new index table after " + rotateAtMs.map(TimeText.span).joined(separator: ", "))
+        }
+        if let tsidCacheShare { line("cache", "TSID cache of \(Figures.short(tsidCacheShare)) x the bytes needed") }
         if !overrides.isEmpty { line("overrides", overrides.joined(separator: " ")) }
         for (index, source) in sources.enumerated() { line(index == 0 ? "sources" : "", source) }
         return lines.joined(separator: "\n")
@@ -199,19 +187,6 @@ public struct Profile: Sendable {
     private var tagText: String {
         let shown = tags.prefix(14).map(\.key).joined(separator: ", ")
         return tags.count > 14 ? shown + ", ..." : shown
-    }
-
-    private var churnText: String {
-        if churn.share == 0 { return "none" }
-        var text: String
-        if let lifeMs = churn.lifeMs {
-            text = "targets live \(TimeText.span(lifeMs)) on average (exponential)"
-        } else {
-            text = "\(Figures.short(churn.share * 100)) % of the targets every \(TimeText.span(churn.everyMs))"
-        }
-        if churn.fromMs > 0 { text += ", from \(TimeText.span(churn.fromMs))" }
-        if churn.untilMs != .max { text += ", until \(TimeText.span(churn.untilMs))" }
-        return text
     }
 }
 

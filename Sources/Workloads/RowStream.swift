@@ -59,9 +59,7 @@ public struct RowStream: ~Copyable, Sendable {
     ) throws(StorageError) {
         precondition(workers > 0 && worker >= 0 && worker < workers, "worker \(worker) of \(workers)")
         let profile = plan.profile
-        let end = min(profile.churn.untilMs, Int64(profile.rounds) * profile.intervalMs)
-        let occasions = Double(max(0, end - profile.churn.fromMs) / profile.churn.everyMs)
-        guard Double(profile.series) * (1 + 1.05 * occasions * profile.churn.share) < 0x1p32 else {
+        guard profile.seriesBound < 0x1p32 else {
             throw StorageError(
                 .limitExceeded, "the profile brings more than 2^32 series: choose fewer series, rounds or less churn")
         }
@@ -125,7 +123,11 @@ public struct RowStream: ~Copyable, Sendable {
         if round == 0 {
             slot.pointee.hash = plan.slotHash(number)
             begins = true
-        } else if plan.profile.isChurnRound(round), plan.isReplaced(slot.pointee.hash, round: round) {
+        } else if plan.profile.isChurnRound(round),
+            plan.isReplaced(
+                slot: number, slotHash: slot.pointee.hash, targetHash: slot.pointee.targetHash,
+                age: round - Int(slot.pointee.bornInRound), round: round)
+        {
             slot.pointee.life &+= 1
             begins = true
         }

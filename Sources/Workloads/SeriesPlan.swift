@@ -6,8 +6,8 @@
 //
 //   raw name of series k of group g of a target = tenant | own names[k] | tags(target, g)
 //
-// Everything random follows from hashes of (seed, slot, life), never from a state: which targets are replaced in a
-// round can be asked in any order and by any worker.
+// Everything random follows from hashes of (seed, slot, life), and whether a target is replaced at most from its age, too:
+// each worker can ask for its own slots.
 //
 // Threads: immutable after init, shared by all streams of a run.
 
@@ -56,7 +56,7 @@ public final class SeriesPlan: Sendable {
         tagBytesMax = profile.tags.reduce(RawName.tenantBytes) {
             $0 + RawName.labelBytes + $1.key.utf8.count + $1.template.bytesMax
         }
-        tenantBounds = SeriesPlan.zipfBounds(profile.tenants)
+        tenantBounds = profile.tenants.bounds
 
         ownCount = profile.seriesPerTarget / profile.groups
         var own = RawBuffer()
@@ -134,9 +134,9 @@ public final class SeriesPlan: Sendable {
         min(profile.seriesPerTarget, profile.series - slot * profile.seriesPerTarget)
     }
 
-    /// Virtual time at which a slot is scraped in a round: the slots are spread over the interval.
+    /// Virtual time at which a slot is scraped in a round: the slots are spread over a part of the interval.
     func timestampMs(slot: Int, round: Int) -> Int64 {
-        profile.startMs + Int64(round) * profile.intervalMs + Int64(slot) * profile.intervalMs / Int64(profile.targets)
+        profile.startMs + Int64(round) * profile.intervalMs + Int64(slot) * profile.spreadMs / Int64(profile.targets)
     }
 
     func slotHash(_ slot: Int) -> UInt64 {
@@ -148,8 +148,28 @@ public final class SeriesPlan: Sendable {
     }
 
     /// Tells whether the target of a slot is replaced at the beginning of `round`, a round in which that may happen.
-    func isReplaced(_ slotHash: UInt64, round: Int) -> Bool {
-        SplitMix64.mix(slotHash ^ SplitMix64.mix(UInt64(truncatingIfNeeded: round) &+ 0x7C6D_0BE6_1F1A_95C3))
+    ///
+    /// - Parameters:
+    ///   - targetHash: Of the target that the slot has.
+    ///   - age: Rounds since that target began.
+    func isReplaced(slot: Int, slotHash: UInt64, targetHash: UInt64, age: Int, round: Int) -> Bool {
+        let churn = profile.churn
+        if let scrapes = churn.scrapes {
+            let drawn = SplitMix64.mix(targetHash ^ 0x9D3F_1C05_27EA_6B71).multipliedFullWidth(
+                by: UInt64(scrapes.count))
+            return age >= scrapes.lowerBound + Int(drawn.high)
+        }
+        if let deploys = churn.deploys {
+            let now = profile.startMs + Int64(round) * profile.intervalMs
+            var isReplaced = false
+            deploys.forEachStep(after: now - profile.intervalMs, to: now) { deploy, step in
+                isReplaced = deploys.replaces(
+                    slot: slot, targets: profile.targets, deploy: deploy, step: step, seed: streamSeed)
+                return !isReplaced
+            }
+            return isReplaced
+        }
+        return SplitMix64.mix(slotHash ^ SplitMix64.mix(UInt64(truncatingIfNeeded: round) &+ 0x7C6D_0BE6_1F1A_95C3))
             < replaceBelow
     }
 
@@ -186,12 +206,17 @@ public final class SeriesPlan: Sendable {
         }
         return low
     }
+}
+
+extension Profile.Tenants {
+    /// Share of the targets that tenant 0, the largest one, has.
+    var largestShare: Double { bounds.first.map { Double($0) / 0x1p40 } ?? 1 }
 
     /// Upper bounds, of 2^40, of the shares of the tenants; none for a single tenant.
-    private static func zipfBounds(_ tenants: Profile.Tenants) -> [UInt64] {
-        if tenants.count == 1 { return [] }
+    var bounds: [UInt64] {
+        if count == 1 { return [] }
         var weights = [Double]()
-        for rank in 1...tenants.count { weights.append(Exponential.minus(tenants.zipf * Logarithm.of(Double(rank)))) }
+        for rank in 1...count { weights.append(Exponential.minus(zipf * Logarithm.of(Double(rank)))) }
         let total = weights.reduce(0, +)
         var sum = 0.0
         var bounds = weights.map { weight -> UInt64 in

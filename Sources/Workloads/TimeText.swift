@@ -1,13 +1,13 @@
 // TimeText.swift - time spans and moments as people write them.
 
 /// Time spans (`30s`) and moments (`2022-01-01T00:10:00Z`), both in milliseconds.
-enum TimeText {
+public enum TimeText {
     private static let units: [(name: String, milliseconds: Int64)] = [
         ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000),
     ]
 
     /// The shortest text of a span.
-    static func span(_ milliseconds: Int64) -> String {
+    public static func span(_ milliseconds: Int64) -> String {
         for unit in units.reversed() where milliseconds % unit.milliseconds == 0 && milliseconds != 0 {
             return "\(milliseconds / unit.milliseconds)\(unit.name)"
         }
@@ -15,7 +15,7 @@ enum TimeText {
     }
 
     /// Milliseconds of a text such as `1.5h`; nil when it is not one.
-    static func parseSpan(_ text: String) -> Int64? {
+    public static func parseSpan(_ text: String) -> Int64? {
         let digits = text.prefix { $0.isNumber || $0 == "." }
         let name = text[digits.endIndex...]
         guard let number = Double(digits), let unit = units.first(where: { $0.name == name }) else { return nil }
@@ -24,8 +24,23 @@ enum TimeText {
         return Int64(milliseconds)
     }
 
+    /// A time of the day: `18:00`, with seconds only when there are some.
+    static func timeOfDay(_ milliseconds: Int64) -> String {
+        let text = "\(pad(milliseconds / 3_600_000, 2)):\(pad(milliseconds / 60_000 % 60, 2))"
+        return milliseconds % 60_000 == 0 ? text : text + ":\(pad(milliseconds / 1000 % 60, 2))"
+    }
+
+    /// Milliseconds since midnight of a text such as `18:00`; nil when it is not one.
+    static func parseTimeOfDay(_ text: String) -> Int64? {
+        let fields = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard fields.count == 2, fields.allSatisfy({ $0.count == 2 }), let hour = Int64(fields[0]),
+            let minute = Int64(fields[1]), (0...23).contains(hour), (0...59).contains(minute)
+        else { return nil }
+        return hour * 3_600_000 + minute * 60_000
+    }
+
     /// A moment in UTC, with milliseconds only when there are some.
-    static func moment(_ unixMs: Int64) -> String {
+    public static func moment(_ unixMs: Int64) -> String {
         let dayMs: Int64 = 86_400_000
         let days = unixMs >= 0 ? unixMs / dayMs : (unixMs - dayMs + 1) / dayMs
         let rest = unixMs - days * dayMs

@@ -17,6 +17,7 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench run k8s-pods --set series=500000
               mergeset-bench run --size s --mode deterministic --out result
               mergeset-bench run replay --file metrics.txt  your own series
+              mergeset-bench run k8s-pods --path items      the table alone, no engine
               mergeset-bench run duplicates-90:long         items, no index
               mergeset-bench micro sort
               mergeset-bench generate k8s-pods --size s --format jsonl -o f
@@ -49,3 +50,5 @@ extension Environment.Mode: ExpressibleByArgument {
     public static var allValueStrings: [String] { ["live", "deterministic"] }
 }
 extension RunRequest.Format: ExpressibleByArgument {}
+extension RunPath: ExpressibleByArgument {}
+extension ProfileRegion: ExpressibleByArgument {}

@@ -119,7 +119,7 @@ struct List: ParsableCommand {
     func run() throws {
         if figures { return StatusDisplay.writeOutput(FigureCatalogue.markdown()) }
         if settings {
-            var text = "of the harness and the table:\n"
+            var text = "of the harness, the engine and its table:\n"
             for (key, meaning) in RunOptions.settableKeys { text += "  " + TextFormat.left(key, 32) + meaning + "\n" }
             text += "of profiles (Benchmarks/Profiles/README.md):\n"
             for key in Profile.settableKeys { text += "  \(key)\n" }

@@ -11,9 +11,11 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Ingest a workload, wait for merges, search, check, report.",
         discussion: """
-            The rows are generated ahead. Then: ingest, last flush and pending merges, exact
-            seeks in random order, the digest of the store, a scan, and a read-back of a
-            sample; anything missing fails the run. The report goes to standard output;
+            Rows are prepared ahead of each round. Round by round they go through the engine,
+            on a clock that follows them: the round in which all series are new, the others
+            of the profile, then rounds of known series. Then: exact seeks in random order,
+            the digest of the store, a scan, and a read-back of a sample; a wrong answer fails
+            the run. --path items registers new series in a table, without the engine. The report goes to standard output;
             run.json, summary.md and intervals.csv go to a directory that appears only when
             the run is complete. Figures and formulas: mergeset-bench list --figures
 
@@ -30,6 +32,8 @@ struct Run: ParsableCommand {
 
     @Argument(help: "A profile, the path of a profile (*.yaml), or a workload of items; see `mergeset-bench list`.")
     var profile = "k8s-pods"
+    @Option(help: "rows: rows through the engine. items: index items of new series into a table.")
+    var path = RunPath.rows
     @Option(help: "Size step: s (seconds), m (10-60 s) or l.")
     var size = ProfileSize.m
     @Option(help: "live: real clocks and threads. deterministic: neither.")
@@ -58,6 +62,8 @@ struct Run: ParsableCommand {
         inversion: .prefixedNo,
         help: "At the end merge all parts into one and compare sizes and contents. Default: for size s.")
     var forceMerge: Bool?
+    @Option(help: "The part that callgrind counts: none, new (all series new) or known (all series known).")
+    var profileRegion = ProfileRegion.none
     @Flag(name: .shortAndLong, help: "Tell nothing while it runs.")
     var quiet = false
 
@@ -80,6 +86,8 @@ struct Run: ParsableCommand {
         request.out = out
         request.format = format
         request.options.mode = mode
+        request.options.path = path
+        request.options.profileRegion = profileRegion
         request.options.threads = threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         request.options.seed = seed
         request.options.data = data

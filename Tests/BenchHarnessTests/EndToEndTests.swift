@@ -1,4 +1,5 @@
-// EndToEndTests.swift - whole runs of tiny workloads, through the same entry as the command line.
+// EndToEndTests.swift - whole runs of tiny workloads, through the same entry as the command line; here without the engine,
+// RowRunTests has the runs of rows.
 
 import Foundation
 import StorageFiles
@@ -13,37 +14,39 @@ import Workloads
 
 extension ProcessWideTests {
     @Suite struct EndToEndTests {
-        private static func request(_ settings: [String] = []) -> RunRequest {
+        static func request(_ settings: [String] = []) -> RunRequest {
             var request = RunRequest()
             request.size = .s
             request.profiles = repositoryPath("Benchmarks/Profiles")
             request.settings = ["seeks=2000", "read_back=50"] + settings
             request.format = .json
             request.options.mode = .deterministic
+            request.options.path = .items
             request.options.yardstickBytes = 1 << 20
+            request.options.warmMemoryBytes = 1 << 20
             request.options.yardstickItems = 5000
             return request
         }
 
-        private static func withDirectory<Result>(_ body: (String) throws -> Result) throws -> Result {
+        static func withDirectory<Result>(_ body: (String) throws -> Result) throws -> Result {
             let path = NSTemporaryDirectory() + "bench-harness-tests-\(UUID().uuidString)"
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(atPath: path) }
             return try body(path)
         }
 
-        private static func run(_ request: RunRequest, _ files: any FileSystem = RealFileSystem()) throws -> RunRecord {
+        static func run(_ request: RunRequest, _ files: any FileSystem = RealFileSystem()) throws -> RunRecord {
             var text = ""
             try RunDriver.run(request, files: files, print: { text += $0 }, style: .quiet)
             return try RunRecord(json: Array(text.utf8))
         }
 
-        private static func names(_ path: String) throws -> [String] {
+        static func names(_ path: String) throws -> [String] {
             try FileManager.default.contentsOfDirectory(atPath: path).sorted()
         }
 
         /// Relative path and contents of all files.
-        private static func contents(_ path: String) throws -> [String: Data] {
+        static func contents(_ path: String) throws -> [String: Data] {
             var contents: [String: Data] = [:]
             for name in try FileManager.default.subpathsOfDirectory(atPath: path) {
                 contents[name] = FileManager.default.contents(atPath: path + "/" + name)

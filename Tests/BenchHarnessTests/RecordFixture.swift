@@ -57,4 +57,44 @@ extension RunRecord {
             settings: ["churn.rate": "0.05", "table.data_block_cache_bytes": "268435456"], comparable: true,
             notComparableBecause: [], provenance: provenance, observed: observed, figures: figures.values)
     }
+
+    /// The same with a run of rows.
+    static func rowsFixture() -> RunRecord {
+        var record = fixture()
+        var figures = FigureSet(isDeterministic: false)
+        let values: [(String, Double)] = [
+            ("rows_per_second", 1.61e6), ("known_rows_per_second", 5.12e6), ("new_series_per_second", 190_300),
+            ("later_rows_per_second", 4.2e6), ("cpu_us_per_known_row", 0.2112), ("cpu_us_per_new_day_row", 2.912),
+            ("ingest_cpu_us_per_known_row", 0.191), ("slow_row_inserts", 1.274e6), ("slow_row_inserts_ratio", 0.1593),
+            ("slow_inserts_new_series", 1.024e6), ("slow_inserts_cache_miss", 250_000), ("slow_inserts_rotation", 0),
+            ("per_day_inserts", 1.084e6), ("next_day_prefills", 60_000), ("rows_too_old", 12), ("rows_nan", 0),
+            ("tsid_cache_hit_ratio", 0.964), ("tsid_cache_requests", 7e6), ("tsid_cache_bytes", 33.6e6),
+            ("hour_metric_ids_hit_ratio", 0.997), ("hour_metric_ids_requests", 6.9e6),
+            ("hour_metric_ids_bytes", 9.1e6), ("date_metric_id_cache_requests", 0), ("allocations_per_known_row", 0),
+        ]
+        for (name, value) in values { figures.set(name, value) }
+        record.figures.merge(figures.values) { _, new in new }
+        for name in ["series_per_second", "settled_series_per_second"] { record.figures[name] = nil }
+        record.observed.kind = "rows"
+        record.observed.rows = 8_000_000
+        record.observed.activeSeries = 1_000_000
+        record.observed.series = 1_024_000
+        var round = RoundRecord()
+        round.firstRound = 1
+        round.rounds = 7
+        round.time = "2022-01-01T00:13:30Z"
+        round.rows = 7_000_000
+        record.rounds = [round]
+        record.labels = [("id", 0.38), ("name", 0.2), ("pod", 0.12)].map { label, share in
+            var cost = LabelCost(label: label)
+            cost.share = share
+            return cost
+        }
+        record.alerts = [
+            AlertVerdict("new series / rows", 0.0031, limit: 0.1),
+            AlertVerdict("slow inserts / rows", 0.0612, limit: 0.05),
+            AlertVerdict("new series in 24 h / active", 1.02, limit: 3),
+        ]
+        return record
+    }
 }

@@ -1,6 +1,7 @@
 // RecordTests.swift - run.json is read back as it was written; the report and the summary follow from it alone.
 
 import Foundation
+import StorageEngine
 import Testing
 
 @testable import BenchHarness
@@ -52,13 +53,62 @@ import Testing
         for line in lines.dropFirst() { #expect(line.count <= 80, "\(line)") }
     }
 
+    @Test func reportOfARunOfRows() throws {
+        let record = RunRecord.rowsFixture()
+        let text = Report.text(record)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.count <= 50, "\(text)")
+        for line in lines.dropFirst() { #expect(line.count <= 80, "\(line)") }
+        for part in [
+            "8.00 M rows of 1.00 M series, 1.02 M new series, 13.0 labels",
+            "1.61 M rows/s, 5.12 M known rows/s, 190 k new series/s",
+            "7.46 us/new series, 0.211 us/known row, 2.91 us/row of a new day",
+            "slow        1.27 M slow inserts (15.93 %): new 1.02 M, cache miss 250 k",
+            "1.08 M per-day entries, 60,000 ahead, 12 rows too old",
+            "caches      tsid 96.40 % of 7.00 M (33.6 MB), hour 99.70 % of 6.90 M (9.10 MB)",
+            "labels      bytes of tag rows: id 38 %, name 20 %",
+            "alerts      PASS new series / rows 0.0031, ALERT slow inserts / rows 0.0612",
+        ] { #expect(text.contains(part), "\(part)\n\(text)") }
+        #expect(try RunRecord(json: record.json()) == record)
+        let summary = Summary.markdown(record)
+        #expect(summary.contains("| cpu_us_per_known_row | 0.211 | us | lower |\n"))
+        #expect(summary.contains("- ALERT: slow inserts / rows 0.0612, limit 0.0500\n"))
+    }
+
+    @Test func recordsOfRunsWithoutRowsAreRead() throws {
+        var record = RunRecord.rowsFixture()
+        record.rounds = nil
+        record.labels = nil
+        record.alerts = nil
+        record.observed.rows = nil
+        record.observed.activeSeries = nil
+        let text = String(decoding: record.json(), as: UTF8.self)
+        for key in ["\"rounds\"", "\"labels\"", "\"alerts\"", "active_series"] { #expect(!text.contains(key)) }
+        #expect(try RunRecord(json: record.json()) == record)
+    }
+
+    @Test func alertsAreAboveTheirLimitsOnly() {
+        var before = StorageMetrics()
+        before.rowsAdded = 1000
+        before.newSeriesCreated = 1000
+        before.slowRowInserts = 1000
+        var after = before
+        after.rowsAdded += 1000
+        after.newSeriesCreated += 100
+        after.slowRowInserts += 51
+        let alerts = AlertVerdict.all(after, since: before, active: 366)
+        #expect(alerts.map(\.value) == [0.1, 0.051, 1100.0 / 366])
+        #expect(alerts.map(\.verdict) == ["PASS", "ALERT", "ALERT"])
+        #expect(AlertVerdict.all(after, since: before, active: 367)[2].verdict == "PASS")
+    }
+
     @Test func aFailedRunSaysSo() {
         var record = RunRecord.fixture()
         record.observed.readBackMissing = 3
         record.comparable = false
         record.notComparableBecause = ["a check of the run has failed"]
         let text = Report.text(record)
-        #expect(text.contains("3 MISSING"))
+        #expect(text.contains("3 MISSING OR WRONG"))
         #expect(text.contains("comparable  NO: a check of the run has failed"))
         #expect(Summary.markdown(record).contains("**FAILED**: 3 items read back are missing."))
     }
@@ -92,7 +142,7 @@ import Testing
         let lines = text.split(separator: "\n")
         #expect(lines.count == 2)
         #expect(lines[0].split(separator: ",").count == lines[1].split(separator: ",").count)
-        #expect(lines[1] == "0.250,ingest,50000,200000,10800000,2,0,0,0,0,0,0,0")
+        #expect(lines[1] == "0.250,ingest,50000,200000,10800000,2,0,0,0,0,0,0,0,0,0,0.0000")
     }
 }
 
@@ -112,8 +162,8 @@ private let expectedReport = """
                 kernel 1.05 GB, 210 syncs
                 namespace          ns0      ns1
                 items flushed   1.00 M   3.10 M
-                items merged    1.60 M   2.20 M
                 bytes flushed   540 MB   410 MB
+                items merged    1.60 M   2.20 M
                 bytes merged    870 MB   377 MB
     size        512 MB, 512 B/series, 9.48 B/item, 9 parts (at most 17),
                 12,345 blocks, 512 items/block, 1.21 x the size after a forced merge

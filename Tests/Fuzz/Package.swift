@@ -13,6 +13,7 @@ let package = Package(
             dependencies: [
                 "CFuzzer", .product(name: "Mergeset", package: "mergeset-storage"),
                 .product(name: "SampleStore", package: "mergeset-storage"),
+                .product(name: "StorageEngine", package: "mergeset-storage"),
             ]),
     ],
     swiftLanguageModes: [.v6]

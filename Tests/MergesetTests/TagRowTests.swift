@@ -4,6 +4,7 @@ import Foundation
 import Mergeset
 import StorageBytes
 import StorageRuntime
+import TestSupport
 import Testing
 
 @Suite struct TagRowTests {
@@ -22,16 +23,6 @@ import Testing
             var metricIDs: [String]?
         }
         var vectors: [Vector]
-    }
-
-    /// Calls `body` with a copy that ends where its allocation ends.
-    private func withExactCopy<Result, Failure: Error>(
-        _ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
-    ) throws(Failure) -> Result {
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
-        defer { copy.deallocate() }
-        copy.copyBytes(from: bytes)
-        return try body(UnsafeRawBufferPointer(copy))
     }
 
     private func unescaped(_ bytes: UnsafeRawBufferPointer) throws -> [UInt8] {

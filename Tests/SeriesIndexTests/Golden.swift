@@ -80,17 +80,6 @@ struct Vector {
     }
 }
 
-/// Calls `body` with a copy of `bytes` that ends where its allocation ends, so that the address sanitizer sees any read
-/// behind it.
-func withExactCopy<Result, Failure: Error>(
-    _ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
-) throws(Failure) -> Result {
-    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
-    defer { copy.deallocate() }
-    copy.copyBytes(from: bytes)
-    return try body(UnsafeRawBufferPointer(copy))
-}
-
 extension MetricName {
     /// A name from strings, for readable tests.
     init(_ group: String, _ tags: [(String, String)], tenant: Tenant = Tenant(bits: 0)) {

@@ -3,6 +3,7 @@
 import SeriesIndex
 import StorageBytes
 import StorageRuntime
+import TestSupport
 import Testing
 
 @Suite struct NameGoldenTests {

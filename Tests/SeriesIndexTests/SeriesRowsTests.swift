@@ -4,6 +4,7 @@ import Mergeset
 import SeriesIndex
 import StorageBytes
 import StorageRuntime
+import TestSupport
 import Testing
 
 @Suite struct SeriesRowsTests {

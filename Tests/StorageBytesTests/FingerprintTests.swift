@@ -18,28 +18,56 @@ private struct PlainFingerprint {
     }
 
     func callAsFunction(_ bytes: [UInt8]) -> Fingerprint {
-        let first = half(bytes, nh: 0, fold: 130)
-        let second = half(bytes, nh: 2, fold: 135)
-        return Fingerprint(high: mixed(first | second << 61), low: mixed(second | first << 61))
+        Fingerprint(
+            high: half(bytes, coefficients: [1, 1, 1, 1], key: 176, fold: 192),
+            low: half(bytes, coefficients: [0, 1, 2, 3], key: 184, fold: 196))
     }
 
-    private func half(_ bytes: [UInt8], nh: Int, fold: Int) -> UInt64 {
-        let key = words[fold..<fold + 5].map { UInt128($0) }
-        var carry: UInt128 = 0
+    private func half(_ bytes: [UInt8], coefficients: [UInt128], key: Int, fold: Int) -> UInt64 {
+        var sums: [UInt128] = []
         var start = 0
         repeat {
             let end = min(start + 1024, bytes.count)
-            let sum = pairs(bytes, start, end).enumerated().reduce(UInt128(0)) { sum, pair in
-                let a = pair.element.0 &+ words[nh + 2 * pair.offset]
-                let b = pair.element.1 &+ words[nh + 2 * pair.offset + 1]
-                return sum &+ UInt128(a) * UInt128(b)
+            var sum: UInt128 = 0
+            for (group, pairs) in groups(bytes, start, end).enumerated() {
+                for (place, pair) in pairs {
+                    let a = pair.0 &+ words[8 * group + 2 * place]
+                    let b = pair.1 &+ words[8 * group + 2 * place + 1]
+                    sum = sum &+ coefficients[place] &* (UInt128(a) * UInt128(b))
+                }
             }
-            let pieces = [sum & ((1 << 60) - 1), sum >> 60 & ((1 << 60) - 1), sum >> 120]
-            carry = carry * key[0] % prime
-            for index in 0..<3 { carry = (carry + pieces[index] * key[1 + index]) % prime }
+            sums.append(sum)
             start = end
         } while start < bytes.count
-        return UInt64((carry + UInt128(bytes.count) * key[4]) % prime)
+        var input = sums[0]
+        if sums.count > 1 {
+            input = 0
+            for sum in sums {
+                let pieces = [sum & ((1 << 60) - 1), sum >> 60 & ((1 << 60) - 1), sum >> 120]
+                input = input * UInt128(words[fold]) % prime
+                for index in 0..<3 { input = (input + pieces[index] * UInt128(words[fold + 1 + index])) % prime }
+            }
+        }
+        let keys = (0..<4).map { UInt128(words[key + 4 + $0]) << 64 | UInt128(words[key + $0]) }
+        let linear = (input & UInt128(UInt64.max)) &* keys[0] &+ (input >> 64) &* keys[1]
+        let value = UInt64((linear &+ UInt128(bytes.count) &* keys[2] &+ keys[3]) >> 64)
+        let mixed = (value ^ value >> 32) &* 0xD6E8_FEB8_6659_FD93
+        return mixed ^ mixed >> 32
+    }
+
+    /// The groups: pairs by place, the parity at place 3.
+    private func groups(_ bytes: [UInt8], _ start: Int, _ end: Int) -> [[Int: (UInt64, UInt64)]] {
+        let pairs = pairs(bytes, start, end)
+        let hasTail = (end - start) % 16 != 0 && bytes.count >= 16
+        var groups: [[Int: (UInt64, UInt64)]] = []
+        for (index, pair) in pairs.enumerated() {
+            if index % 3 == 0 { groups.append([:]) }
+            groups[groups.count - 1][hasTail && index == pairs.count - 1 ? 2 : index % 3] = pair
+        }
+        for index in groups.indices {
+            groups[index][3] = groups[index].values.reduce((0, 0)) { ($0.0 ^ $1.0, $0.1 ^ $1.1) }
+        }
+        return groups
     }
 
     private func pairs(_ bytes: [UInt8], _ start: Int, _ end: Int) -> [(UInt64, UInt64)] {
@@ -61,8 +89,6 @@ private struct PlainFingerprint {
         if place < end { result.append((word(count - 16..<count - 8), word(count - 8..<count))) }
         return result
     }
-
-    private func mixed(_ value: UInt64) -> UInt64 { SplitMixBytes.first(seed: value &- 0x9E37_79B9_7F4A_7C15) }
 }
 
 @Suite struct FingerprintTests {
@@ -202,7 +228,7 @@ private struct PlainFingerprint {
         }
         #expect((bytes + [0]).withUnsafeBytes { FingerprintKey(storedBytes: $0) } == nil)
         // The keys of the polynomials are below the prime.
-        for word in 130..<140 {
+        for word in 192..<200 {
             var broken = bytes
             broken.replaceSubrange(8 * word..<8 * word + 8, with: [0x1F] + [UInt8](repeating: 0xFF, count: 7))
             #expect(broken.withUnsafeBytes { FingerprintKey(storedBytes: $0) } == nil, "word \(word)")
@@ -213,7 +239,7 @@ private struct PlainFingerprint {
             drawn += 1
             return drawn % 2 == 0 ? UInt64(drawn) : .max
         }
-        #expect(drawn == 150)
+        #expect(drawn == 192 + 2 * 8)
         #expect(stubborn.storedBytes.withUnsafeBytes { FingerprintKey(storedBytes: $0) } != nil)
     }
 }

@@ -44,6 +44,12 @@ import Testing
         #expect(ids.next() == 101)
         ids.raise(above: 7)
         #expect(ids.next() == 102)
+        // Numbers are unsigned, in the upper half, too.
+        let half: UInt64 = 1 << 63
+        ids.raise(above: half + 5)
+        #expect(ids.next() == half + 6)
+        ids.raise(above: 200)
+        #expect(ids.next() == half + 7)
     }
 
     @Test func threadsNeverGetTheSameId() {
@@ -134,5 +140,22 @@ import Testing
         #expect(error.path == "/a")
         #expect(error.offset == 1)
         #expect(error.at(path: "/b", offset: 2) == error)
+    }
+
+    @Test func aDrivenClockFollowsItsDriver() {
+        let virtual = DrivenClock(unixMilliseconds: 1_640_995_800_000, hasRealMonotonic: false)
+        virtual.raise(toUnixMilliseconds: 1_640_995_801_000)
+        virtual.raise(toUnixMilliseconds: 1_640_995_800_500)
+        #expect(virtual.unixMilliseconds == 1_640_995_801_000 && virtual.monotonicNanoseconds == 0)
+        virtual.advanceMonotonic(milliseconds: 3)
+        #expect(virtual.monotonicNanoseconds == 3_000_000 && virtual.unixMilliseconds == 1_640_995_801_000)
+        let real = DrivenClock(unixMilliseconds: 0, hasRealMonotonic: true)
+        let before = SystemClock().monotonicNanoseconds
+        real.advanceMonotonic(milliseconds: 1_000_000_000)
+        let now = real.monotonicNanoseconds
+        #expect(now >= before && now <= SystemClock().monotonicNanoseconds && real.unixMilliseconds == 0)
+        let environment = Environment.driven(.deterministic, clock: virtual)
+        #expect(!environment.scheduler.hasThreads && environment.ids.next() == 1_640_995_801_000_000_001)
+        #expect(Environment.driven(.live, clock: real).scheduler.hasThreads)
     }
 }

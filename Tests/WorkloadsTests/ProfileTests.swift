@@ -16,7 +16,7 @@ import Testing
     func everyProfileLoadsInEverySize(name: String, size: ProfileSize) throws {
         let profile = try Catalogue.load(name, size: size)
         #expect(profile.name == name)
-        #expect(profile.startMs == 1_640_995_800_000)
+        if !["rolling-deploy", "midnight-rotation"].contains(name) { #expect(profile.startMs == 1_640_995_800_000) }
         #expect(!profile.sources.isEmpty)
         let text = profile.description
         for source in profile.sources { #expect(text.contains(source)) }
@@ -42,6 +42,22 @@ import Testing
         #expect(storm.series == 200_000 && storm.newPerRow == 0.11 && storm.churn.untilMs == 900_000)
         let wide = try Catalogue.load("wide-labels", size: .m)
         #expect(wide.series == 20_000 && wide.tags.count == 30)
+        let churn = try Catalogue.load("node-churn", size: .m)
+        #expect(churn.targets == 160 && churn.churn.everyMs == 600_000 && abs(churn.newPerRow - 0.01 / 60) < 1e-12)
+        let deploy = try Catalogue.load("rolling-deploy", size: .m)
+        #expect(deploy.series == 100_000 && deploy.churn.deploys?.burstAtMs == 64_800_000)
+        #expect(abs(deploy.churnShare - 0.01) < 1e-12)
+        let ids = try Catalogue.load("id-label", size: .m)
+        #expect(ids.seriesPerTarget == 70 && ids.churn.scrapes == 1...3 && abs(ids.churnShare - 0.49) < 0.02)
+        #expect(try Catalogue.load("tenants-zipf", size: .m).tenants.count == 1000)
+        let midnight = try Catalogue.load("midnight-rotation", size: .m)
+        #expect(midnight.series == 300_000 && midnight.rotateAtMs == [2_700_000])
+        #expect(midnight.startMs + Int64(midnight.rounds / 2) * midnight.intervalMs == 1_641_081_600_000)
+        let starved = try Catalogue.load("cache-starved", size: .m)
+        #expect(starved.series == pods.series && starved.tsidCacheShare == 0.5 && starved.churn.lifeMs == nil)
+        #expect((0..<starved.rounds).filter { starved.isChurnRound($0) } == [8])
+        let prom = try Catalogue.load("prom-20k", size: .l)
+        #expect(prom.series == 10_000 && prom.rounds == 3000 && prom.intervalMs == 30_000)
         #expect(try Catalogue.load("names-two-tags").perDay == false)
         #expect(try Catalogue.load("rows-short", size: .m).series == 1000)
     }
@@ -75,6 +91,51 @@ import Testing
         #expect(sized.series == 1_000_000)
     }
 
+    @Test func aBaseGivesWhatTheProfileDoesNotSay() throws {
+        let directory = Place.profiles + "/"
+        func load(_ text: String, size: ProfileSize = .m) throws -> Profile {
+            try Profile.parse("name: x\ntitle: t\nsources: [s]\n" + text, path: directory + "x.yaml", size: size)
+        }
+        let plain = try load("base: k8s-pods\n")
+        #expect(plain.series == 172_800 && plain.churn.lifeMs == 21_600_000 && plain.sources == ["s"])
+        #expect(try load("base: k8s-pods\n", size: .s).series == 2000)
+        let changed = try load("base: k8s-pods\nseries: 500\nchurn: {scrapes: [2, 2]}\nsizes: {s: {rounds: 3}}\n")
+        #expect(changed.series == 500 && changed.churn.scrapes == 2...2 && changed.churn.lifeMs == nil)
+        // A size step replaces the one of the base.
+        let small = try load("base: k8s-pods\nseries: 500\nsizes: {s: {rounds: 3}}\n", size: .s)
+        #expect(small.series == 500 && small.rounds == 3)
+        #expect(problem { _ = try load("base: node-churn\n") }.contains("expected a profile that has no base itself"))
+        #expect(problem { _ = try load("base: [k8s-pods]\n") }.contains("'base': expected the name of a profile"))
+    }
+
+    @Test func deploysReplaceAServiceStepByStep() throws {
+        let profile = try Catalogue.load("rolling-deploy", size: .m)
+        let deploys = try #require(profile.churn.deploys)
+        #expect(deploys.steps == 4)
+        let rounds = (0..<profile.rounds).filter { profile.isChurnRound($0) }
+        // 17:00, 18:00 and 19:00, counted from 16:30 in rounds of 30 s.
+        #expect(rounds == [60, 61, 62, 63, 180, 181, 182, 183, 300, 301, 302, 303])
+        func replaced(_ deploy: Int64, _ step: Int) -> [Int] {
+            (0..<profile.targets).filter {
+                deploys.replaces(slot: $0, targets: profile.targets, deploy: deploy, step: step, seed: 7)
+            }
+        }
+        let evening = profile.startMs / deploys.everyMs + 2
+        for deploy in [evening - 1, evening] {
+            let count = deploy == evening ? 10 : 1
+            #expect(deploys.serviceCount(deploy: deploy) == count)
+            var all = [Int]()
+            for step in 0..<4 {
+                let slots = replaced(deploy, step)
+                #expect(slots.count == 5 * count && slots.allSatisfy { $0 % 20 / 5 == step })
+                all += slots
+            }
+            // Whole services, each replica once.
+            #expect(Set(all).count == 20 * count && Set(all.map { $0 / 20 }).count == count)
+        }
+        #expect(Set((0..<200).map { replaced($0, 0)[0] / 20 }).count > 60)
+    }
+
     @Test func overrideErrorsNameTheOverrideAndTheValidKeys() {
         func failure(_ override: String, _ name: String = "k8s-pods") -> String {
             problem { _ = try Catalogue.load(name, [override]) }
@@ -84,7 +145,7 @@ import Testing
         #expect(
             failure("churn.rte=1")
                 == "--set churn.rte=1: unknown key 'churn.rte'; valid keys: churn.rate, churn.life, churn.every, "
-                + "churn.from, churn.until")
+                + "churn.from, churn.until, churn.scrapes, churn.deploys")
         #expect(
             failure("series=many")
                 == "--set series=many: 'series': expected a whole number from 1 to 200000000, found 'many'")
@@ -155,6 +216,19 @@ import Testing
         (head + "families: [m]\nseries: 2\n", "no tag tells the targets apart"),
         (head + "families: [m]\nseries: 1\nseries_per_target: 2\n", "'series_per_target': expected a multiple of 1"),
         (head + "families: [m]\nseries: 1\nchurn: {rate: 0.1, life: 1h}\n", "line 6: 'churn': expected 'rate'"),
+        (head + "families: [m]\nseries: 1\nchurn: {rate: 0.1, scrapes: [1, 2]}\n", "expected one of 'rate' or 'life'"),
+        (head + "families: [m]\nseries: 1\nchurn: {scrapes: [0, 2]}\n", "'churn.scrapes': expected whole numbers"),
+        (head + "families: [m]\nseries: 1\nchurn: {scrapes: [1, 2.5]}\n", "'churn.scrapes': expected whole numbers"),
+        (head + "families: [m]\nseries: 1\nchurn: {deploys: {every: 1h}}\n", "'churn.deploys.services' is missing"),
+        (
+            head + "families: [m]\nseries: 1\nchurn: {deploys: {services: 2, every: 1h, burst_at: noon}}\n",
+            "'churn.deploys.burst_at': expected a time of the day such as 18:00, found 'noon'"
+        ),
+        (head + "families: [m]\nseries: 1\nrotate_at: [5m, soon]\n", "'rotate_at': expected time spans such as 45m"),
+        (head + "families: [m]\nseries: 1\nspread: 11s\n", "'spread': expected a time span"),
+        (head + "families: [m]\nseries: 1\ncache: {tsid_share: 0}\n", "'cache.tsid_share': expected a number"),
+        (head + "base: /etc/passwd\n", "line 4: 'base': expected the name of a profile of the same directory"),
+        (head + "base: none\n", "line 4: 'base': expected the name of a profile of the same directory"),
         (head + "families: [m]\nseries: 1\nchurn: {rate: 0.1, every: 1s}\n", "'churn.every': expected a time span"),
         (head + "families: [m]\nseries: 1\nstart: yesterday\n", "line 6: 'start': expected a moment such as 2022"),
         (head + "families: [m]\nseries: 1\nstart: 2022-02-30T00:00:00Z\n", "line 6: 'start': expected a moment"),

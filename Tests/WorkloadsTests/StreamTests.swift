@@ -9,12 +9,19 @@ import Testing
 @Suite struct StreamTests {
     /// Seed 42, size s. A change here changes what every recorded figure was measured on: it needs a reason.
     static let digests: [String: UInt64] = [
+        "cache-starved": 0xB2E76DB2B83C2305,
         "churn-storm": 0xD6E56729C0A5078D,
+        "id-label": 0xC5092405337B076F,
         "k8s-pods": 0xCDE84C135B4A0BC0,
+        "midnight-rotation": 0x1D2CD2B96901D780,
         "names-two-tags": 0x9943E3E684C14369,
+        "node-churn": 0x504A40616D9E7A5A,
         "node-steady": 0x6C10C2B952F6D0F7,
+        "prom-20k": 0x54AC9C633AE05EAE,
         "replay": 0x2049135AE11E0F9A,
+        "rolling-deploy": 0xCD93E91182841C3D,
         "rows-short": 0x1667E54988AF6AE2,
+        "tenants-zipf": 0xEEC3E219CC1D4CA,
         "wide-labels": 0xB35AAC242543514E,
     ]
 
@@ -194,6 +201,36 @@ import Testing
         #expect(abs(share - 0.632) < 0.03, "\(share)")
         let every = try SeriesPool(Catalogue.plan("node-steady", ["churn.rate=1", "churn.every=20s"]))
         #expect(every.startedByRound.map { $0 / 4920 } == [1, 1, 2, 2, 3, 3])
+    }
+
+    @Test func targetsLiveForAsManyScrapesAsTheRangeSays() throws {
+        let plan = try Catalogue.plan("id-label", ["targets=300", "rounds=20", "series_per_target=1"])
+        var stream = try RowStream(plan)
+        var batch = RowBatch()
+        var scrapes = [UInt32: Int]()
+        var last = [UInt32: Int]()
+        while stream.next(into: &batch) {
+            for row in 0..<batch.count {
+                scrapes[batch.series[row], default: 0] += 1
+                last[batch.series[row]] = batch.round
+            }
+        }
+        // Those of the last round may not have come to their end.
+        let ended = scrapes.filter { last[$0.key]! < 19 }
+        let counts = (1...3).map { length in ended.values.count { $0 == length } }
+        #expect(counts.reduce(0, +) == ended.count && counts.allSatisfy { abs($0 * 3 - ended.count) < ended.count / 4 })
+        let pool = try SeriesPool(plan)
+        #expect(pool.count == scrapes.count)
+    }
+
+    @Test func aSpreadKeepsTheScrapesTogether() throws {
+        let plan = try Catalogue.plan("k8s-pods", ["interval=1h", "spread=30s", "rounds=2"])
+        var stream = try RowStream(plan)
+        var batch = RowBatch()
+        while stream.next(into: &batch) {
+            let start = plan.profile.startMs + Int64(batch.round) * 3_600_000
+            for row in 0..<batch.count { #expect((start..<start + 30_000).contains(batch.timestampsMs[row])) }
+        }
     }
 
     @Test func countersNeverFallAndBehaveAsConfigured() throws {

@@ -19,7 +19,8 @@ enum Place {
 /// The profiles of the repository; a replay gets the recorded page.
 enum Catalogue {
     static let names = [
-        "node-steady", "k8s-pods", "churn-storm", "wide-labels", "names-two-tags", "rows-short", "replay",
+        "node-steady", "k8s-pods", "churn-storm", "wide-labels", "names-two-tags", "rows-short", "replay", "node-churn",
+        "rolling-deploy", "id-label", "tenants-zipf", "midnight-rotation", "cache-starved", "prom-20k",
     ]
 
     static func load(

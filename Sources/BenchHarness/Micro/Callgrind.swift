@@ -5,8 +5,10 @@ import CIntrinsics
 
 /// Client requests of callgrind.
 enum Callgrind {
-    /// Counts instructions from here on.
+    /// Counts instructions from here on, from 0.
     static func start() { ci_callgrind_start() }
+    /// Goes on counting.
+    static func resume() { ci_callgrind_resume() }
     /// Stops counting.
     static func stop() { ci_callgrind_stop() }
 }

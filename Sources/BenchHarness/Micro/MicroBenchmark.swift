@@ -71,6 +71,9 @@ public struct MicroBenchmark: Sendable {
         MicroBenchmark(
             name: "codec", summary: "encode and decode a block of 1000 short items, zstd left out (B12)",
             make: CodecCase.cases),
+        MicroBenchmark(
+            name: "lookup", summary: "names of 1 M series to their ids, by fingerprint and by full name (B5, B14)",
+            make: LookupCase.cases),
         MicroBenchmark(name: "memcpy", summary: "copy 64 MiB, the memory's own speed", make: MemcpyCase.cases),
         MicroBenchmark(
             name: "merge", summary: "merge four parts of 100 k index-shaped items into one", make: MergeCase.cases),

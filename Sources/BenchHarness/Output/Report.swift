@@ -16,18 +16,21 @@ public enum Report {
         lines.append("")
         add("stream", stream(record), to: &lines)
         add("rate", rate(record, figures), to: &lines)
+        add("slow", slow(figures), to: &lines)
         add("cpu", cpu(record, figures), to: &lines)
         add("debt", debt(figures), to: &lines)
         add("amplified", amplification(figures), to: &lines)
         lines.append(contentsOf: namespaces(record))
         add("size", size(record, figures), to: &lines)
         add("seek", seek(figures), to: &lines)
-        add("caches", caches(figures), to: &lines)
+        add("caches", rowCaches(figures) + caches(figures), to: &lines)
+        add("labels", labels(record), to: &lines)
         add("scan", scan(figures), to: &lines)
         add("memory", memory(figures), to: &lines)
         add("yardsticks", yardsticks(figures), to: &lines)
         lines.append("")
         add("checks", checks(record), to: &lines)
+        add("alerts", alerts(record), to: &lines)
         add("digests", digests(record), to: &lines)
         add(
             "comparable", [record.comparable ? "yes" : "NO: " + record.notComparableBecause.joined(separator: "; ")],
@@ -47,13 +50,17 @@ public enum Report {
 
     private static func stream(_ record: RunRecord) -> [String] {
         let observed = record.observed
-        guard observed.kind == "series" else {
+        guard observed.kind != "items" else {
             return [
                 TextFormat.count(observed.itemsTotal(record)) + " items of "
                     + TextFormat.fixed(observed.nameBytesMean, 1) + " B (at most \(observed.nameBytesMax))"
             ]
         }
-        return [
+        var texts: [String] = []
+        if let rows = observed.rows, let active = observed.activeSeries {
+            texts.append(TextFormat.count(Double(rows)) + " rows of " + TextFormat.count(Double(active)) + " series")
+        }
+        return texts + [
             TextFormat.count(Double(observed.series)) + " new series",
             TextFormat.fixed(observed.labelsMean, 1) + " labels",
             "raw name " + TextFormat.fixed(observed.nameBytesMean, 0) + " B",
@@ -64,6 +71,9 @@ public enum Report {
 
     private static func rate(_ record: RunRecord, _ figures: FigureReader) -> [String] {
         [
+            figures.text("rows_per_second") { TextFormat.count($0) + " rows/s" },
+            figures.text("known_rows_per_second") { TextFormat.count($0) + " known rows/s" },
+            figures.text("new_series_per_second") { TextFormat.count($0) + " new series/s" },
             figures.text("series_per_second") { TextFormat.count($0) + " series/s" },
             figures.text("items_per_second") { TextFormat.count($0) + " items/s" },
             figures.text("input_bytes_per_second") { TextFormat.bytes($0) + "/s of input" },
@@ -77,11 +87,40 @@ public enum Report {
     private static func cpu(_ record: RunRecord, _ figures: FigureReader) -> [String] {
         [
             figures.text("cpu_us_per_new_series") { TextFormat.short($0) + " us/new series" },
+            figures.text("cpu_us_per_known_row") { TextFormat.short($0) + " us/known row" },
+            figures.text("cpu_us_per_new_day_row") { TextFormat.short($0) + " us/row of a new day" },
             figures.text("cpu_us_per_item") { TextFormat.short($0) + " us/item" },
-            figures.text("ingest_cpu_us_per_new_series") { "ingest threads " + TextFormat.short($0) + " us/series" },
+            figures.text("ingest_cpu_us_per_new_series") { series in
+                "ingest threads " + TextFormat.short(series) + " us/series"
+                    + (figures["ingest_cpu_us_per_known_row"].map { ", " + TextFormat.short($0) + " us/row" } ?? "")
+            },
             figures.text("cpu_system_seconds") { "system " + TextFormat.seconds($0) },
             figures.text("generator_cpu_us_per_series") { "generator (left out) " + TextFormat.short($0) + " us" },
         ].compactMap { $0 }
+    }
+
+    private static func slow(_ figures: FigureReader) -> [String] {
+        let causes = [
+            ("slow_inserts_new_series", "new"), ("slow_inserts_cache_miss", "cache miss"),
+            ("slow_inserts_rotation", "rotation"),
+        ].compactMap { name, text in
+            figures[name].flatMap { $0 == 0 ? nil : "\(text) " + TextFormat.count($0) }
+        }
+        let dropped = FigureCatalogue.droppedRows.compactMap { name in
+            figures[name].flatMap {
+                $0 == 0 ? nil : TextFormat.count($0) + " " + name.split(separator: "_").joined(separator: " ")
+            }
+        }
+        return [
+            figures.text("slow_row_inserts") { slow in
+                TextFormat.many(slow, "slow insert") + " (" + TextFormat.percent(figures["slow_row_inserts_ratio"] ?? 0)
+                    + ")" + (causes.isEmpty ? "" : ": " + causes.joined(separator: ", "))
+            },
+            figures.text("per_day_inserts") { entries in
+                TextFormat.count(entries) + " per-day entries, "
+                    + TextFormat.count(figures["next_day_prefills"] ?? 0) + " ahead"
+            },
+        ].compactMap { $0 } + dropped
     }
 
     private static func debt(_ figures: FigureReader) -> [String] {
@@ -122,11 +161,15 @@ public enum Report {
                 + cells.map { TextFormat.right($0, 9) }.joined()
         }
         func cell(_ name: String, _ format: (Double) -> String) -> String { record.figure(name).map(format) ?? "-" }
-        return [
+        let isMerged = present.contains { (record.figure("merged_items_" + $0) ?? 0) > 0 }
+        let flushed = [
             row("namespace", present),
             row("items flushed", present.map { cell("flushed_items_" + $0, TextFormat.count) }),
-            row("items merged", present.map { cell("merged_items_" + $0, TextFormat.count) }),
             row("bytes flushed", present.map { cell("flushed_item_bytes_" + $0, TextFormat.bytes) }),
+        ]
+        guard isMerged else { return flushed }
+        return flushed + [
+            row("items merged", present.map { cell("merged_items_" + $0, TextFormat.count) }),
             row("bytes merged", present.map { cell("merged_item_bytes_" + $0, TextFormat.bytes) }),
         ]
     }
@@ -165,6 +208,27 @@ public enum Report {
         }
     }
 
+    private static func rowCaches(_ figures: FigureReader) -> [String] {
+        [
+            ("tsid_cache", "tsid"), ("hour_metric_ids", "hour"), ("date_metric_id_cache", "date"),
+            ("metric_id_cache", "id"), ("metric_name_cache", "name"),
+        ].compactMap { name, text in
+            guard let requests = figures[name + "_requests"], requests > 0 else { return nil }
+            return text + " " + TextFormat.percent(figures[name + "_hit_ratio"] ?? 0) + " of "
+                + TextFormat.count(requests) + " (" + TextFormat.bytes(figures[name + "_bytes"] ?? 0) + ")"
+        }
+    }
+
+    private static func labels(_ record: RunRecord) -> [String] {
+        guard let labels = record.labels, !labels.isEmpty else { return [] }
+        let shares = labels.prefix(6).map { $0.label + " " + TextFormat.fixed($0.share * 100, 0) + " %" }
+        return ["bytes of tag rows: " + shares[0]] + shares.dropFirst()
+    }
+
+    private static func alerts(_ record: RunRecord) -> [String] {
+        (record.alerts ?? []).map { "\($0.verdict) " + $0.rule + " " + TextFormat.short($0.value) }
+    }
+
     private static func scan(_ figures: FigureReader) -> [String] {
         [
             figures.text("scan_ns_per_item") { TextFormat.short($0) + " ns/item" },
@@ -182,6 +246,7 @@ public enum Report {
             figures.text("heap_metadata_bytes") { "metadata " + TextFormat.bytes($0) },
             figures.text("heap_fragmentation_ratio") { "fragmentation " + TextFormat.percent($0) },
             figures.text("allocations_per_new_series") { TextFormat.short($0) + " allocations/series" },
+            figures.text("allocations_per_known_row") { TextFormat.short($0) + " allocations/known row" },
         ].compactMap { $0 }
     }
 
@@ -201,10 +266,10 @@ public enum Report {
     private static func checks(_ record: RunRecord) -> [String] {
         let observed = record.observed
         let found = observed.readBackItems - observed.readBackMissing
-        let rows = observed.kind == "series" ? "\(observed.readBackSeries) series" : "\(observed.readBackSeries) rows"
+        let rows = observed.kind != "items" ? "\(observed.readBackSeries) series" : "\(observed.readBackSeries) rows"
         return [
             "read back \(found) of \(observed.readBackItems) items of \(rows): "
-                + (observed.readBackMissing == 0 ? "ok" : "\(observed.readBackMissing) MISSING")
+                + (observed.readBackMissing == 0 ? "ok" : "\(observed.readBackMissing) MISSING OR WRONG")
         ]
     }
 

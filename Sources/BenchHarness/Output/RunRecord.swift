@@ -35,6 +35,12 @@ public struct RunRecord: Sendable, Equatable, Codable {
     public var observed: Observed
     /// All figures by name.
     public var figures: [String: FigureValue]
+    /// The rounds behind the first, for runs of rows.
+    public var rounds: [RoundRecord]?
+    /// The labels with the most bytes in the index, for runs of rows.
+    public var labels: [LabelCost]?
+    /// The rules that production would alert on, for runs of rows.
+    public var alerts: [AlertVerdict]?
 
     /// A figure's value; nil when the run has none.
     public func figure(_ name: String) -> Double? { figures[name]?.value }
@@ -42,11 +48,14 @@ public struct RunRecord: Sendable, Equatable, Codable {
 
 /// What was really ingested.
 public struct Observed: Sendable, Equatable, Codable {
-    /// `series` or `items`: what the profile is made of.
+    /// What was driven: `rows` through the engine, the index items of `series`, or `items`.
     public var kind: String
-    /// New series registered (0 for profiles of items).
+    /// Different series (0 for profiles of items).
     public var series: UInt64 = 0
-    /// Normalised items added for each series, mean; items of the profile for profiles of items.
+    /// Rows of the profile, and the series of each round, for runs of rows.
+    public var rows: UInt64?, activeSeries: UInt64?
+    /// Normalised items added for each series, mean; items of the profile for profiles of items. Those of per-day
+    /// entries of later days are among them.
     public var itemsPerSeries = 0.0
     /// Bytes of these items for each series, mean.
     public var itemBytesPerSeries = 0.0

@@ -3,10 +3,12 @@
 /// Makes summary.md of a record.
 public enum Summary {
     private static let figures = [
-        "series_per_second", "items_per_second", "cpu_us_per_new_series", "cpu_us_per_item",
+        "rows_per_second", "known_rows_per_second", "new_series_per_second", "series_per_second", "items_per_second",
+        "cpu_us_per_new_series", "cpu_us_per_known_row", "cpu_us_per_new_day_row", "cpu_us_per_item",
+        "slow_row_inserts_ratio", "tsid_cache_hit_ratio", "hour_metric_ids_hit_ratio", "tsid_cache_bytes_per_series",
         "item_merge_amplification_ratio", "write_amplification_ratio", "index_bytes_per_series", "index_bytes_per_item",
         "data_block_cache_hit_ratio", "index_block_cache_hit_ratio", "seek_us", "scan_ns_per_item", "peak_memory_bytes",
-        "allocations_per_new_series",
+        "allocations_per_new_series", "allocations_per_known_row",
     ]
 
     /// The text.
@@ -24,6 +26,13 @@ public enum Summary {
         for name in figures {
             guard let figure = record.figures[name] else { continue }
             text += "| \(name) | \(TextFormat.short(figure.value)) | \(figure.unit) | \(figure.better.rawValue) |\n"
+        }
+        if let alerts = record.alerts {
+            text += "\n"
+            for alert in alerts {
+                text += "- \(alert.verdict): \(alert.rule) \(TextFormat.short(alert.value)), limit "
+                text += "\(TextFormat.short(alert.limit))\n"
+            }
         }
         text += "\nStream `\(observed.streamDigest)`, store `\(observed.storeDigest)`, seed \(record.seed), "
         text += "\(record.provenance.cpu), \(record.provenance.toolchain), "

@@ -1,16 +1,18 @@
-// BenchRun.swift - one run from the open of the table to the record: the phases in their order, and the figures.
+// BenchRun.swift - one run from the open of the storage to the record: the phases in their order, and the figures.
 //
-//   1  open          fresh table in the run's data directory
+//   1  open          fresh table or storage in the run's data directory
 //   2  ingest        timed; CPU, peak memory and allocations are counted from here
 //   3  debt          last flush, pending merges; the counting ends here
-//   4  seek          exact seeks in random order: the caches
+//   4  seek          exact seeks in random order: the block caches
 //   5  scan          one pass for the store digest, then a timed one over what the caches hold by then
-//   6  read back     a sample of the rows; a missing item fails the run
+//   6  read back     a sample of the series; a wrong answer fails the run
 //   7  forced merge  if asked for: size after / before, digest must stay
 //   8  close         timed
 //   9  yardsticks    the machine, on a sample of the same items
 //
-// Threads: phases are driven by the calling thread; ingest threads, the table's own and the progress thread run beside
+// Steps 2, 3 and 6 differ: BenchRun+Rows drives rows through the engine, BenchRun+Items puts items into a table.
+//
+// Threads: phases are driven by the calling thread; ingest threads, the storage's own and the progress thread run beside
 // it in live mode, none of them in deterministic mode.
 
 import Mergeset
@@ -56,34 +58,21 @@ public struct BenchRun {
         tablePath: String, provenance: Provenance, startNanoseconds: UInt64
     ) throws(HarnessError) -> RunOutcome {
         guard subject.input.count > 0 else { throw HarnessError(.badInput, "\(subject.profile) makes no rows") }
-        let environment =
-            options.mode == .live
-            ? Environment.live(seed: options.seed) : Environment.deterministic(seed: options.seed)
-        let isLive = options.mode == .live
         var measured = Measured(figures: FigureSet(isDeterministic: !isLive), observed: try observeInput())
-
-        let table = try HarnessError.wrapping("opening the table") { () throws(StorageError) in
-            try Table.open(tablePath, options: options.table, files: files, environment: environment)
-        }
         let progress = Progress(status: status, samplesItself: isLive)
         do throws(HarnessError) {
-            let ingest = IngestPhase(
-                subject: subject, table: table, environment: environment, progress: progress,
-                threads: isLive ? options.threads : 1)
-            try measureIngest(ingest, &measured)
-            let left = table.metrics
-            try measureReads(table, progress, left, &measured)
-            try checkReadBack(table, &measured)
-            if options.forcesMerge { try measureForcedMerge(table, progress, left, &measured) }
-            let start = WallClock.nanoseconds
-            try HarnessError.wrapping("closing the table") { () throws(StorageError) in try table.close() }
-            measured.figures.set("close_seconds", WallClock.seconds(since: start))
+            if let rows = subject.rows {
+                try runRows(rows, tablePath, progress, &measured)
+            } else {
+                try runItems(tablePath, progress, &measured)
+            }
             if !isLive { measured.observed.directoryDigest = try DirectoryDigest.hex(tablePath, files) }
-            progress.begin("yardsticks", total: 0, unit: "")
-            try measureYardsticks(items: Int(left.items), &measured.figures)
+            if options.measuresYardsticks {
+                progress.begin("yardsticks", total: 0, unit: "")
+                try measureYardsticks(items: Int(measured.figures["items_in_table"] ?? 0), &measured.figures)
+            }
         } catch {
             _ = progress.finish()
-            try? table.close()
             throw error
         }
         let intervals = progress.finish()
@@ -91,88 +80,73 @@ public struct BenchRun {
         return outcome(measured, intervals, provenance, startNanoseconds)
     }
 
-    fileprivate struct Measured {
+    var isLive: Bool { options.mode == .live }
+
+    /// What a run has found out so far.
+    struct Measured {
         var figures: FigureSet
         var observed: Observed
         var reasons: [String] = []
         var failure: HarnessError?
+        var rounds: [RoundRecord]?
+        var labels: [LabelCost]?
+        var alerts: [AlertVerdict]?
+
+        /// Remembers the first failed check.
+        mutating func fail(_ message: String) {
+            if failure == nil { failure = HarnessError(.checkFailed, "wrong answer: " + message) }
+        }
+    }
+
+    // MARK: the accounts of ingest and debt
+
+    /// What was read before the ingest started.
+    struct Accounts {
+        let kernel: KernelIO
+        let files: FileCounters
+        let cpu: CPUTime
+    }
+
+    func openAccounts() -> Accounts {
+        if options.mode == .live { MemoryWarmUp.touch(bytes: options.warmMemoryBytes) }
+        ResidentMemory.resetPeak()
+        return Accounts(kernel: KernelIO.now(), files: files.counters, cpu: CPUTime.ofProcess())
+    }
+
+    /// Memory, bytes and calls from the opening of the accounts until now. `mapped` is memory of the generator.
+    func close(_ accounts: Accounts, mapped: Int, _ figures: inout FigureSet) {
+        let cpu = CPUTime.ofProcess() - accounts.cpu
+        let resident = ResidentMemory.now()
+        let heap = HeapStatistics.now()
+        let kernel = KernelIO.now()
+        figures.set("cpu_user_seconds", cpu.user)
+        figures.set("cpu_system_seconds", cpu.system)
+        let mapped = UInt64(mapped)
+        figures.set("peak_rss_bytes", resident.peakBytes)
+        figures.set("peak_memory_bytes", resident.peakBytes > mapped ? resident.peakBytes - mapped : 0)
+        figures.set("generator_mapped_bytes", mapped)
+        figures.set("heap_allocated_bytes", heap.allocatedBytes)
+        figures.set("heap_active_bytes", heap.activeBytes)
+        figures.set("heap_resident_bytes", heap.residentBytes)
+        figures.set("heap_metadata_bytes", heap.metadataBytes)
+        figures.set("heap_retained_bytes", heap.retainedBytes)
+        figures.set("heap_fragmentation_ratio", heap.fragmentation)
+        figures.set("kernel_written_bytes", kernel.writtenBytes &- accounts.kernel.writtenBytes)
+        figures.set("file_write_calls", files.counters.writeCalls &- accounts.files.writeCalls)
+        figures.set("file_sync_calls", files.counters.syncCalls &- accounts.files.syncCalls)
     }
 
     // MARK: phases
 
-    private func measureIngest(_ ingest: IngestPhase, _ measured: inout Measured) throws(HarnessError) {
-        let table = ingest.table
-        let rows = Double(subject.input.count)
-        let filesBefore = files.counters
-        let kernelBefore = KernelIO.now()
-        ResidentMemory.resetPeak()
-        let allocationsBefore = HeapStatistics.allocationCount()
-        let cpuBefore = CPUTime.ofProcess()
-        let start = WallClock.nanoseconds
-
-        let threadCPU = try ingest.run()
-        let ingestSeconds = WallClock.seconds(since: start)
-        try ingest.payDebt()
-        let totalSeconds = WallClock.seconds(since: start)
-
-        let cpu = CPUTime.ofProcess() - cpuBefore
-        let resident = ResidentMemory.now()
-        let allocations =
-            HeapStatistics.allocationCount() &- allocationsBefore
-            &- (options.mode == .live ? 0 : ingest.progress.allocations)
-        let heap = HeapStatistics.now()
-        let kernel = KernelIO.now()
-        let metrics = table.metrics
-        let perRow = subject.kind == .series ? rows : Double.nan
-        let items = Double(metrics.normalisedItemsAdded)
-
-        measured.figures.set("series_per_second", perRow / ingestSeconds)
-        measured.figures.set("items_per_second", items / ingestSeconds)
-        measured.figures.set("input_bytes_per_second", Double(subject.input.byteCount) / ingestSeconds)
-        measured.figures.set("settled_series_per_second", perRow / totalSeconds)
-        measured.figures.set("settled_items_per_second", items / totalSeconds)
-        measured.figures.set("ingest_seconds", ingestSeconds)
-        measured.figures.set("debt_seconds", totalSeconds - ingestSeconds)
-        measured.figures.set("stalls", metrics.stalls)
-        measured.figures.set("stall_seconds", Double(metrics.stallNanoseconds) * 1e-9)
-
-        measured.figures.set("cpu_us_per_new_series", cpu.total * 1e6 / perRow)
-        measured.figures.set("cpu_us_per_item", cpu.total * 1e6 / items)
-        measured.figures.set("ingest_cpu_us_per_new_series", threadCPU * 1e6 / perRow)
-        measured.figures.set("cpu_user_seconds", cpu.user)
-        measured.figures.set("cpu_system_seconds", cpu.system)
-        measured.figures.set("generator_cpu_us_per_series", subject.generatorCPUSeconds * 1e6 / rows)
-
-        let mapped = UInt64(subject.input.mappedBytes)
-        measured.figures.set("peak_rss_bytes", resident.peakBytes)
-        measured.figures.set("peak_memory_bytes", resident.peakBytes > mapped ? resident.peakBytes - mapped : 0)
-        measured.figures.set("generator_mapped_bytes", mapped)
-        measured.figures.set("heap_allocated_bytes", heap.allocatedBytes)
-        measured.figures.set("heap_active_bytes", heap.activeBytes)
-        measured.figures.set("heap_resident_bytes", heap.residentBytes)
-        measured.figures.set("heap_metadata_bytes", heap.metadataBytes)
-        measured.figures.set("heap_retained_bytes", heap.retainedBytes)
-        measured.figures.set("heap_fragmentation_ratio", heap.fragmentation)
-        measured.figures.set("allocations", allocations)
-        measured.figures.set("allocations_per_new_series", Double(allocations) / perRow)
-
-        measured.figures.set("kernel_written_bytes", kernel.writtenBytes &- kernelBefore.writtenBytes)
-        measured.figures.set("file_write_calls", files.counters.writeCalls &- filesBefore.writeCalls)
-        measured.figures.set("file_sync_calls", files.counters.syncCalls &- filesBefore.syncCalls)
-        RunFigures.setTable(metrics, &measured.figures)
-        if subject.kind == .series { RunFigures.setNamespaces(metrics, &measured.figures) }
-        measured.figures.set("index_bytes_per_series", Double(metrics.sizeBytes) / perRow)
-        measured.observed.itemsPerSeries = items / rows
-        measured.observed.itemBytesPerSeries = Double(metrics.normalisedBytesAdded) / rows
-        if metrics.parts > 15 { measured.reasons.append("\(metrics.parts) parts were left, more than 15") }
-        if metrics.pendingItems > 0 { measured.reasons.append("\(metrics.pendingItems) items were not in parts") }
-    }
-
-    private func measureReads(
-        _ table: Table, _ progress: Progress, _ left: TableMetrics, _ measured: inout Measured
+    /// Seeks and scans. `left` is what the debt has left behind; `among` are the series to seek for, whose items must be
+    /// there unless rows were refused.
+    func measureReads(
+        _ table: Table, _ progress: Progress, _ left: TableMetrics, among: [Int]? = nil, mustFind: Bool = true,
+        _ measured: inout Measured
     ) throws(HarnessError) {
-        let seek = try SeekPhase(subject: subject, table: table, progress: progress, seed: options.seed)
-            .run(options.seeks)
+        let seek = try SeekPhase(
+            subject: subject, table: table, progress: progress, seed: options.seed, among: among
+        ).run(options.seeks)
         let after = table.metrics
         if seek.seeks > 0 {
             measured.figures.set("seeks", UInt64(seek.seeks))
@@ -181,7 +155,7 @@ public struct BenchRun {
             measured.figures.set("seeks_found_ratio", Double(seek.found) / Double(seek.seeks))
             RunFigures.setCache("data", after.dataBlockCache, left.dataBlockCache, &measured.figures)
             RunFigures.setCache("index", after.indexBlockCache, left.indexBlockCache, &measured.figures)
-            if seek.found < seek.seeks {
+            if mustFind, seek.found < seek.seeks {
                 measured.fail("\(seek.seeks - seek.found) of \(seek.seeks) seeks did not find their item")
             }
         }
@@ -210,26 +184,10 @@ public struct BenchRun {
         }
     }
 
-    private func checkReadBack(_ table: Table, _ measured: inout Measured) throws(HarnessError) {
-        let sample = sampleRows(options.readBackSample, "read-back")
-        let input = subject.input
-        let result = try HarnessError.wrapping("reading back") { () throws(StorageError) in
-            guard subject.kind == .series else { return try ReadBack.items(sample, of: input, in: table) }
-            var ingest = IndexIngest(date: subject.date)
-            return try ReadBack.series(sample, of: input, ingest: &ingest, in: table)
-        }
-        measured.observed.readBackSeries = result.rows
-        measured.observed.readBackItems = result.items
-        measured.observed.readBackMissing = result.missing
-        if let first = result.firstMissing {
-            measured.fail("\(result.missing) of \(result.items) items read back are missing, the first is \(first)")
-        }
-    }
-
-    private func measureForcedMerge(
+    func measureForcedMerge(
         _ table: Table, _ progress: Progress, _ left: TableMetrics, _ measured: inout Measured
     ) throws(HarnessError) {
-        progress.begin("merge all", total: 0, unit: "", table: table)
+        progress.begin("merge all", total: 0, unit: "", source: .table(table))
         let start = WallClock.nanoseconds
         try HarnessError.wrapping("merging all parts") { () throws(StorageError) in try table.mergeAll() }
         measured.figures.set("forced_merge_seconds", WallClock.seconds(since: start))
@@ -251,7 +209,7 @@ public struct BenchRun {
             while row < subject.input.count, sample.refs.count < options.yardstickItems {
                 switch subject.kind {
                 case .items: sample.append(subject.input[row])
-                case .series:
+                case .series, .rows:
                     try ingest.withItems(subject.input[row], number: row) { sample.append($0) }
                 }
                 row += 1
@@ -276,7 +234,7 @@ public struct BenchRun {
         observed.streamDigest = HexText.digits(input.digest)
         observed.nameBytesMean = Double(input.byteCount) / Double(input.count)
         for row in 0..<input.count { observed.nameBytesMax = max(observed.nameBytesMax, input[row].count) }
-        guard subject.kind == .series else { return observed }
+        guard subject.kind != .items else { return observed }
         observed.series = UInt64(input.count)
         observed.tenants = subject.tenants
         var ingest = IndexIngest(date: subject.date)
@@ -294,7 +252,7 @@ public struct BenchRun {
     }
 
     /// Up to `count` different rows of the input in ascending order.
-    private func sampleRows(_ count: Int, _ stream: String) -> [Int] {
+    func sampleRows(_ count: Int, _ stream: String) -> [Int] {
         let total = subject.input.count
         guard count < total else { return Array(0..<total) }
         var random = SplitMix64(seed: Seeds.derive(options.seed, stream))
@@ -306,7 +264,8 @@ public struct BenchRun {
     private func setIntervalFigures(_ intervals: [IntervalRecord], _ figures: inout FigureSet) {
         if let peak = intervals.map(\.heapAllocatedBytes).max() { figures.set("heap_allocated_peak_bytes", peak) }
         // The last interval of the ingest ends somewhere in the middle of the next one's time.
-        let rates = Statistics(intervals.filter { $0.phase == "ingest" }.dropLast().map(\.perSecond))
+        let rates = Statistics(
+            intervals.filter { $0.phase == "ingest" || $0.phase == "rounds" }.dropLast().map(\.perSecond))
         guard rates.count > 0 else { return }
         figures.set("interval_rows_per_second_min", rates.min)
         figures.set("interval_rows_per_second_p5", rates.percentile(0.05))
@@ -335,15 +294,8 @@ public struct BenchRun {
             profile: subject.profile, size: subject.size, mode: options.mode.rawValue, seed: options.seed,
             threads: options.mode == .live ? options.threads : 1, settings: options.settings,
             comparable: reasons.isEmpty, notComparableBecause: reasons, provenance: provenance, observed: observed,
-            figures: measured.figures.values)
+            figures: measured.figures.values, rounds: measured.rounds, labels: measured.labels, alerts: measured.alerts)
         return RunOutcome(record: record, intervals: intervals, failure: measured.failure)
-    }
-}
-
-extension BenchRun.Measured {
-    /// Remembers the first failed check.
-    fileprivate mutating func fail(_ message: String) {
-        if failure == nil { failure = HarnessError(.checkFailed, "wrong answer: " + message) }
     }
 }
 

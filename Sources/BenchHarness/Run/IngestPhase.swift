@@ -1,4 +1,5 @@
-// IngestPhase.swift - the timed part of a run: rows into the table, then the debt.
+// IngestPhase.swift - the timed part of a run without the engine: items, or the index items of new series, straight into
+// a table; then the debt. What the table and the builders of items cost by themselves.
 //
 //   live            N threads take batches of 1000 rows from a shared counter, each with a workspace of its own
 //   deterministic   one thread, the caller's; after each batch the virtual clock moves on as if 100,000 rows came in a
@@ -30,7 +31,7 @@ struct IngestPhase {
     /// - Returns: CPU seconds of the ingest threads.
     /// - Throws: `.interrupted`, or the first error of the table.
     func run() throws(HarnessError) -> Double {
-        progress.begin("ingest", total: subject.input.count, unit: subject.kind.rawValue, table: table)
+        progress.begin("ingest", total: subject.input.count, unit: subject.kind.rawValue, source: .table(table))
         return environment.mode == .live ? try runThreads() : try runDeterministic()
     }
 
@@ -90,7 +91,7 @@ struct IngestPhase {
         let end = min(start + IngestPhase.batchRows, input.count)
         do throws(StorageError) {
             switch subject.kind {
-            case .series:
+            case .series, .rows:
                 try ingest.register({ input[$0] }, numbers: start..<end, to: table, hint: hint)
             case .items:
                 try table.add(hint: hint) { (writer: inout ItemWriter) throws(StorageError) in
@@ -103,7 +104,7 @@ struct IngestPhase {
 
     /// Pays the debt: the last flush, then all merges that the policy wants.
     func payDebt() throws(HarnessError) {
-        progress.begin("settle", total: 0, unit: subject.kind.rawValue, table: table)
+        progress.begin("settle", total: 0, unit: subject.kind.rawValue, source: .table(table))
         do throws(StorageError) {
             try table.flush()
             if !Interrupt.isRequested { try table.settle() }

@@ -24,18 +24,21 @@ final class SeriesInput: RunInput {
 }
 
 extension RunSubject {
-    /// Generates the series of a profile.
+    /// Generates the names of a profile's series: for rows through the engine, or to be registered in a table.
     ///
     /// - Throws: `.badInput` when the profile makes no valid stream, `.inputOutput` when there is no memory for it.
-    public static func series(of profile: Profile, seed: UInt64) throws(HarnessError) -> RunSubject {
+    public static func series(
+        of profile: Profile, seed: UInt64, path: RunPath = .items
+    ) throws(HarnessError) -> RunSubject {
         let start = CPUTime.ofThread()
         do throws(StorageError) {
             let plan = try SeriesPlan(profile, seed: seed)
             let pool = try SeriesPool(plan)
             let seconds = CPUTime.ofThread() - start
             var subject = RunSubject(
-                profile: profile.name, size: profile.size.rawValue, kind: .series, input: SeriesInput(pool),
-                generatorCPUSeconds: seconds)
+                profile: profile.name, size: profile.size.rawValue, kind: path == .rows ? .rows : .series,
+                input: SeriesInput(pool), generatorCPUSeconds: seconds)
+            if path == .rows { subject.rows = RowSource(plan, pool) }
             subject.date = profile.perDay ? DateMath.date(timestampMs: profile.startMs) : nil
             subject.tenants = profile.tenants.count
             // A profile counts tags; the observed shape counts labels, the name among them.

@@ -5,6 +5,7 @@
 // allocates is counted apart and subtracted.
 
 import Mergeset
+import StorageEngine
 import StorageRuntime
 import Synchronization
 
@@ -14,10 +15,12 @@ public struct IntervalRecord: Sendable, Equatable {
     public var seconds = 0.0
     /// Phase of the run.
     public var phase = ""
-    /// Series (or items) done in this phase.
+    /// Rows (or series, or items) done in this phase.
     public var done: UInt64 = 0
-    /// Series (or items) and normalised items a second in this interval.
+    /// Rows (or series, or items) and normalised items a second in this interval.
     public var perSecond = 0.0, itemsPerSecond = 0.0
+    /// New series and slow inserts a second in this interval, and the hit ratio of the TSID cache; 0 without an engine.
+    public var newSeriesPerSecond = 0.0, slowRowsPerSecond = 0.0, tsidCacheHitRatio = 0.0
     /// File parts, runs and bytes in memory.
     public var parts: UInt64 = 0, pendingItems: UInt64 = 0, pendingBytes: UInt64 = 0
     /// Merges and flushes running; flushes and merges finished so far.
@@ -32,14 +35,34 @@ public struct IntervalRecord: Sendable, Equatable {
     public static func csv(_ records: [IntervalRecord]) -> [UInt8] {
         var text =
             "seconds,phase,done,per_second,items_per_second,parts,pending_items,pending_bytes,active_merges,flushes,"
-            + "merges,rss_bytes,heap_allocated_bytes\n"
+            + "merges,rss_bytes,heap_allocated_bytes,new_series_per_second,slow_rows_per_second,tsid_cache_hit_ratio\n"
         for record in records {
             text += TextFormat.fixed(record.seconds, 3) + ",\(record.phase),\(record.done),"
             text += TextFormat.fixed(record.perSecond, 0) + "," + TextFormat.fixed(record.itemsPerSecond, 0)
             text += ",\(record.parts),\(record.pendingItems),\(record.pendingBytes),\(record.activeMerges)"
-            text += ",\(record.flushes),\(record.merges),\(record.rssBytes),\(record.heapAllocatedBytes)\n"
+            text += ",\(record.flushes),\(record.merges),\(record.rssBytes),\(record.heapAllocatedBytes),"
+            text += TextFormat.fixed(record.newSeriesPerSecond, 0) + ","
+            text += TextFormat.fixed(record.slowRowsPerSecond, 0) + ","
+            text += TextFormat.fixed(record.tsidCacheHitRatio, 4) + "\n"
         }
         return Array(text.utf8)
+    }
+}
+
+/// Where the counters of an interval come from.
+enum ProgressSource: Sendable {
+    case table(Table)
+    case engine(StorageEngine)
+
+    /// The counters; those of an engine have its index tables in them.
+    func metrics() -> StorageMetrics {
+        switch self {
+        case .engine(let engine): return engine.metrics
+        case .table(let table):
+            var metrics = StorageMetrics()
+            metrics.index = table.metrics
+            return metrics
+        }
     }
 }
 
@@ -52,8 +75,8 @@ public final class Progress: @unchecked Sendable {
         var startNanoseconds: UInt64 = 0
         var lastNanoseconds: UInt64 = 0
         var lastDone: UInt64 = 0
-        var lastItems: UInt64 = 0
-        var table: Table?
+        var last = StorageMetrics()
+        var source: ProgressSource?
         var records: [IntervalRecord] = []
         var allocations: UInt64 = 0
     }
@@ -78,18 +101,19 @@ public final class Progress: @unchecked Sendable {
     }
 
     /// Starts a phase of `total` units.
-    public func begin(_ phase: String, total: Int, unit: String, table: Table? = nil) {
+    func begin(_ phase: String, total: Int, unit: String, source: ProgressSource? = nil) {
         done.store(0, ordering: .relaxed)
         let now = WallClock.nanoseconds
+        let metrics = source?.metrics() ?? StorageMetrics()
         state.withLock { state in
             state.phase = phase
             state.unit = unit
             state.total = UInt64(total)
-            state.table = table
+            state.source = source
             if state.startNanoseconds == 0 || phase == "ingest" { state.startNanoseconds = now }
             state.lastNanoseconds = now
             state.lastDone = 0
-            state.lastItems = table?.metrics.normalisedItemsAdded ?? 0
+            state.last = metrics
         }
         if samplesItself { showStatus() }
     }
@@ -103,8 +127,10 @@ public final class Progress: @unchecked Sendable {
         let now = WallClock.nanoseconds
         let done = done.load(ordering: .relaxed)
         state.withLock { state in
-            guard let table = state.table else { return }
-            let metrics = table.metrics
+            guard let source = state.source else { return }
+            let all = source.metrics()
+            let metrics = all.index
+            let last = state.last
             var record = IntervalRecord()
             record.seconds = Double(now &- state.startNanoseconds) * 1e-9
             record.phase = state.phase
@@ -112,7 +138,14 @@ public final class Progress: @unchecked Sendable {
             let elapsed = Double(now &- state.lastNanoseconds) * 1e-9
             if elapsed > 0 {
                 record.perSecond = Double(done &- state.lastDone) / elapsed
-                record.itemsPerSecond = Double(metrics.normalisedItemsAdded &- state.lastItems) / elapsed
+                record.itemsPerSecond =
+                    Double(metrics.normalisedItemsAdded &- last.index.normalisedItemsAdded) / elapsed
+                record.newSeriesPerSecond = Double(all.newSeriesCreated &- last.newSeriesCreated) / elapsed
+                record.slowRowsPerSecond = Double(all.slowRowInserts &- last.slowRowInserts) / elapsed
+            }
+            let requests = all.tsidCache.requests &- last.tsidCache.requests
+            if requests > 0 {
+                record.tsidCacheHitRatio = 1 - Double(all.tsidCache.misses &- last.tsidCache.misses) / Double(requests)
             }
             record.parts = metrics.parts
             record.pendingItems = metrics.pendingItems
@@ -125,7 +158,7 @@ public final class Progress: @unchecked Sendable {
             state.records.append(record)
             state.lastNanoseconds = now
             state.lastDone = done
-            state.lastItems = metrics.normalisedItemsAdded
+            state.last = all
         }
         showStatus()
         if !samplesItself {
@@ -142,7 +175,7 @@ public final class Progress: @unchecked Sendable {
         thread = nil
         status.clear()
         return state.withLock { state in
-            state.table = nil
+            state.source = nil
             return state.records
         }
     }
@@ -168,7 +201,7 @@ public final class Progress: @unchecked Sendable {
                 return isStopped
             }
             if stops { return }
-            if state.withLock({ $0.table != nil }) { sample() } else { showStatus() }
+            if state.withLock({ $0.source != nil }) { sample() } else { showStatus() }
         }
     }
 }

@@ -27,28 +27,43 @@ public struct ReadBack: Sendable, Equatable {
         _ numbers: [Int], of input: any RunInput, ingest: inout IndexIngest, in table: Table
     ) throws(StorageError) -> ReadBack {
         var result = ReadBack()
-        var cursor = table.cursor()
-        var wanted: [[UInt8]: Set<UInt64>] = [:]
-        var exact: [[UInt8]] = []
+        var rows = Wanted()
         for number in numbers {
             result.rows += 1
             try ingest.withItems(input[number], number: number) { (item) throws(StorageError) in
-                result.items += 1
-                if let row = try? TagRow(item) {
-                    for index in 0..<row.idCount { wanted[Array(row.prefix), default: []].insert(row.id(index)) }
-                } else {
-                    exact.append(Array(item))
+                rows.add(item, &result)
+            }
+        }
+        var cursor = table.cursor()
+        try rows.find(&cursor, &result)
+        return result
+    }
+
+    /// Rows that must be in a table.
+    struct Wanted {
+        private var tags: [[UInt8]: Set<UInt64>] = [:]
+        private var exact: [[UInt8]] = []
+
+        /// Adds a row, and counts it.
+        mutating func add(_ item: UnsafeRawBufferPointer, _ result: inout ReadBack) {
+            result.items += 1
+            if let row = try? TagRow(item) {
+                for index in 0..<row.idCount { tags[Array(row.prefix), default: []].insert(row.id(index)) }
+            } else {
+                exact.append(Array(item))
+            }
+        }
+
+        /// Looks for all of them; notes what is missing.
+        func find(_ cursor: inout TableCursor, _ result: inout ReadBack) throws(StorageError) {
+            for item in exact where try !ReadBack.find(item, &cursor) { result.note(item) }
+            // Sorted, so that deterministic runs ask in the same order.
+            for (prefix, ids) in tags.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+                for id in try ReadBack.missingIDs(prefix, ids, &cursor).sorted() {
+                    result.note(prefix + withUnsafeBytes(of: id.bigEndian) { Array($0) })
                 }
             }
         }
-        for item in exact where try !find(item, &cursor) { result.note(item) }
-        // Sorted, so that deterministic runs ask in the same order.
-        for (prefix, ids) in wanted.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
-            for id in try missingIDs(prefix, ids, &cursor).sorted() {
-                result.note(prefix + withUnsafeBytes(of: id.bigEndian) { Array($0) })
-            }
-        }
-        return result
     }
 
     /// Looks for a sample of items.
@@ -66,8 +81,8 @@ public struct ReadBack: Sendable, Equatable {
         return result
     }
 
-    private mutating func note(_ item: [UInt8]) {
-        missing += 1
+    mutating func note(_ item: [UInt8], count: UInt64 = 1) {
+        missing += count
         if firstMissing == nil { firstMissing = Hex.encode(Array(item.prefix(200))) }
     }
 

@@ -11,6 +11,8 @@ struct SeekPhase {
     let table: Table
     let progress: Progress
     let seed: UInt64
+    /// Rows of the input to seek for; nil takes any of them.
+    var among: [Int]?
 
     struct Result {
         var seeks = 0, found = 0
@@ -20,7 +22,7 @@ struct SeekPhase {
     /// Seeks `count` times. The keys are made before the clock starts.
     func run(_ count: Int) throws(HarnessError) -> Result {
         var result = Result()
-        guard subject.input.count > 0, count > 0 else { return result }
+        guard subject.input.count > 0, count > 0, among?.isEmpty != true else { return result }
         progress.begin("seek", total: count, unit: "seeks")
         var random = SplitMix64(seed: Seeds.derive(seed, "seek"))
         var ingest = IndexIngest(date: subject.date)
@@ -29,8 +31,9 @@ struct SeekPhase {
         ends.reserveCapacity(count)
         do throws(StorageError) {
             for _ in 0..<count {
-                let row = subject.input[random.below(subject.input.count)]
-                if subject.kind == .series { try ingest.appendNameKey(row, to: &keys) } else { keys.append(row) }
+                let number = among.map { $0[random.below($0.count)] } ?? random.below(subject.input.count)
+                let row = subject.input[number]
+                if subject.kind != .items { try ingest.appendNameKey(row, to: &keys) } else { keys.append(row) }
                 ends.append(keys.count)
             }
             var cursor = table.cursor()
@@ -101,7 +104,7 @@ struct ScanPhase {
     /// The digest of all items.
     func digest(expectedItems: Int) throws(HarnessError) -> Contents {
         progress.begin("digest", total: expectedItems, unit: "items")
-        var digest = StoreDigest(unitesTagRows: kind == .series)
+        var digest = StoreDigest(unitesTagRows: kind != .items)
         do throws(StorageError) {
             var cursor = table.cursor()
             try cursor.seek(UnsafeRawBufferPointer(start: nil, count: 0))

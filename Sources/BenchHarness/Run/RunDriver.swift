@@ -65,7 +65,7 @@ public enum RunDriver {
         let status = StatusDisplay(
             style: style ?? .automatic(quiet: request.options.isQuiet), write: tell)
         status.show(StatusSnapshot(phase: "generate", done: 0, total: 0, unit: ""))
-        let subject = try plan.generate(seed: request.options.seed)
+        let subject = try plan.generate(seed: request.options.seed, path: request.options.path)
         try Interrupt.check()
 
         let outcome = try BenchRun(subject: subject, options: request.options, files: files, status: status)
@@ -154,9 +154,9 @@ public enum RunDriver {
             }
         }
 
-        func generate(seed: UInt64) throws(HarnessError) -> RunSubject {
+        func generate(seed: UInt64, path: RunPath) throws(HarnessError) -> RunSubject {
             switch self {
-            case .series(let profile): try RunSubject.series(of: profile, seed: seed)
+            case .series(let profile): try RunSubject.series(of: profile, seed: seed, path: path)
             case .items(let workload, let count, let size):
                 RunSubject.items(of: workload, count: count, size: size, seed: seed)
             }

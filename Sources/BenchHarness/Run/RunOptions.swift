@@ -1,8 +1,17 @@
 // RunOptions.swift - what the user asked a run for, after parsing and before anything was done.
 
 import Mergeset
+import StorageEngine
 import StorageRuntime
 import Workloads
+
+/// What the names of a profile are driven through.
+public enum RunPath: String, Sendable, CaseIterable {
+    /// Rows through the engine.
+    case rows
+    /// The index items of new series straight into a table.
+    case items
+}
 
 /// Settings of one run.
 public struct RunOptions: Sendable {
@@ -29,6 +38,25 @@ public struct RunOptions: Sendable {
     /// Bytes that the yardsticks of the memory work on, and items of those of sorting and compressing. Figures of runs
     /// with other values than these cannot be compared; tests take less.
     public var yardstickBytes = 64 << 20, yardstickItems = 100_000
+    /// Bytes of memory that are touched before the clock starts (live runs only).
+    public var warmMemoryBytes = 1 << 30
+    /// Whether the yardsticks are measured.
+    public var measuresYardsticks = true
+    /// What the names of a profile are driven through.
+    public var path = RunPath.rows
+    /// Rows of an AddRows call.
+    public var batchRows = 1000
+    /// The order in which a round visits the series.
+    public var rowOrder = RowOrder.scrape
+    /// Rounds of known rows that are measured behind those of the profile; nil chooses by size, see
+    /// ``knownRounds(_:)``.
+    public var knownRoundsWanted: Int?
+    /// Whether the first rows of a new day are measured.
+    public var measuresNewDay = false
+    /// The part of the run that callgrind counts.
+    public var profileRegion = ProfileRegion.none
+    /// Options of the engine; those of its table are ``table``.
+    public var engine = StorageOptions()
     /// Options of the table.
     public var table = TableOptions()
     /// What was given with --set, for the record.
@@ -37,10 +65,34 @@ public struct RunOptions: Sendable {
     /// The defaults.
     public init() {}
 
+    /// Rounds of known rows: at least three, and enough for 100 k, 2 M or 10 M rows by size.
+    func knownRounds(_ profile: Profile) -> Int {
+        if let knownRoundsWanted { return knownRoundsWanted }
+        let rows =
+            switch profile.size {
+            case .s: 100_000
+            case .m: 2_000_000
+            case .l: 10_000_000
+            }
+        return max(3, (rows + profile.series - 1) / profile.series)
+    }
+
     /// Settings of the harness itself that `--set` accepts beside the fields of the profile, with what they mean.
     public static let settableKeys: [(key: String, meaning: String)] = [
         ("seeks", "seeks of the seek phase"),
         ("read_back", "series that are read back"),
+        ("yardsticks", "true or false: whether the machine is measured, too"),
+        ("warm_memory", "bytes of memory touched before the clock starts; 0 leaves it out"),
+        ("batch_rows", "rows of an AddRows call"),
+        ("row_order", "scrape, or shuffled: one permutation of the series for all rounds"),
+        ("known_rounds", "rounds of known rows measured behind those of the profile; 0 leaves them out"),
+        ("new_day", "true or false: whether the first rows of a new day are measured"),
+        ("engine.cache_bytes", "bytes of all caches of the engine together"),
+        ("engine.tsid_cache_bytes", "bytes of the cache raw name -> TSID"),
+        ("engine.retention", "how long rows are kept, for example 31d"),
+        ("engine.concurrent_add_rows", "AddRows calls that may run at once, 0 is one per CPU"),
+        ("engine.hourly_series_max", "most different series an hour, 0 is any number"),
+        ("engine.daily_series_max", "most different series a day, 0 is any number"),
         ("table.shards", "shards that collect items, 0 is one per CPU"),
         ("table.run_bytes", "bytes at which a shard hands its run over"),
         ("table.memory_bytes", "bytes of runs in memory at which a flush starts"),
@@ -65,7 +117,37 @@ public struct RunOptions: Sendable {
             }
             return number
         }
+        func flag() throws(HarnessError) -> Bool {
+            guard let flag = Bool(value) else {
+                throw HarnessError(.usage, "--set \(key)=\(value): true or false is needed")
+            }
+            return flag
+        }
+        func word<Choice: RawRepresentable & CaseIterable>(_: Choice.Type) throws(HarnessError) -> Choice
+        where Choice.RawValue == String {
+            guard let choice = Choice(rawValue: value) else {
+                let names = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+                throw HarnessError(.usage, "--set \(key)=\(value): one of \(names) is needed")
+            }
+            return choice
+        }
         switch key {
+        case "yardsticks": measuresYardsticks = try flag()
+        case "warm_memory": warmMemoryBytes = try number(0...1 << 40)
+        case "batch_rows": batchRows = try number(1...1_000_000)
+        case "row_order": rowOrder = try word(RowOrder.self)
+        case "known_rounds": knownRoundsWanted = try number(0...1_000_000)
+        case "new_day": measuresNewDay = try flag()
+        case "engine.cache_bytes": engine.cacheBytesMax = try number(1 << 20...1 << 40)
+        case "engine.tsid_cache_bytes": engine.tsidCacheBytesMax = try number(1 << 10...1 << 40)
+        case "engine.retention":
+            guard let span = TimeText.parseSpan(value), span > 0 else {
+                throw HarnessError(.usage, "--set \(key)=\(value): a time span such as 31d is needed")
+            }
+            engine.retentionMs = span
+        case "engine.concurrent_add_rows": engine.concurrentAddRowsMax = try number(0...100_000)
+        case "engine.hourly_series_max": engine.hourlySeriesMax = try number(0...1 << 40)
+        case "engine.daily_series_max": engine.dailySeriesMax = try number(0...1 << 40)
         case "seeks": seeks = try number(0...100_000_000)
         case "read_back": readBackSample = try number(0...1_000_000)
         case "table.shards": table.shardCount = try number(0...1024)
@@ -77,17 +159,8 @@ public struct RunOptions: Sendable {
         case "table.data_block_cache_bytes": table.dataBlockCacheBytes = try number(0...1 << 40)
         case "table.index_block_cache_bytes": table.indexBlockCacheBytes = try number(0...1 << 40)
         case "table.compression_level": table.compressionLevel = try number(-7...22)
-        case "table.gathers_tag_rows":
-            guard let flag = Bool(value) else {
-                throw HarnessError(.usage, "--set \(key)=\(value): true or false is needed")
-            }
-            table.gathersTagRows = flag
-        case "table.tag_row_merging":
-            guard let merging = TagRowMerging(rawValue: value) else {
-                let names = TagRowMerging.allCases.map(\.rawValue).joined(separator: ", ")
-                throw HarnessError(.usage, "--set \(key)=\(value): one of \(names) is needed")
-            }
-            table.tagRowMerging = merging
+        case "table.gathers_tag_rows": table.gathersTagRows = try flag()
+        case "table.tag_row_merging": table.tagRowMerging = try word(TagRowMerging.self)
         default: return false
         }
         settings[key] = value
@@ -99,7 +172,9 @@ public struct RunOptions: Sendable {
 public struct RunSubject: Sendable {
     /// What the rows are.
     public enum Kind: String, Sendable {
-        /// Raw metric names, to be registered in the index.
+        /// Rows, to be added to an engine.
+        case rows
+        /// Raw metric names, to be registered in a table.
         case series
         /// Items, to be added to the table as they are.
         case items
@@ -107,12 +182,14 @@ public struct RunSubject: Sendable {
 
     /// Name and size step of the profile.
     public var profile: String, size: String
-    /// What the rows are.
+    /// What is ingested.
     public var kind: Kind
-    /// The rows.
+    /// The names of the series in order of their appearance, or the items.
     public var input: any RunInput
     /// CPU seconds that making them took.
     public var generatorCPUSeconds: Double
+    /// The rows of a profile.
+    var rows: RowSource?
     /// The day the series are registered for; nil registers them globally only.
     public var date: UInt64?
     /// Tenants the series belong to.

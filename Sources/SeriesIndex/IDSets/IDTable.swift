@@ -14,6 +14,8 @@
 //
 // Contract: a table that more than one set holds is not changed. It owns one reference to each of its chunks.
 // Threads: one owner while it is changed, any thread after that.
+// The fields are not visible to inlined code of other rooms: the compiler can prove then that accesses to them do not
+// overlap, which would be checked at every access otherwise (four fifths of the time of an insertion).
 
 import StorageRuntime
 
@@ -32,18 +34,18 @@ struct IDEntry {
 /// The chunks of a set, and how many ids they hold.
 @usableFromInline
 final class IDTable: @unchecked Sendable {
-    @usableFromInline private(set) var entries: UnsafeMutablePointer<IDEntry>
+    private(set) var entries: UnsafeMutablePointer<IDEntry>
     /// Entries, free ones included, less one.
-    @usableFromInline private(set) var mask: Int
+    private(set) var mask: Int
     /// How far the product of number and multiplier is shifted down to give the place.
-    @usableFromInline private(set) var shift: UInt64
-    @usableFromInline private(set) var multiplier: UInt64 = 0x9E37_79B9_7F4A_7C15
+    private(set) var shift: UInt64
+    private(set) var multiplier: UInt64 = 0x9E37_79B9_7F4A_7C15
     /// Times that the multiplier was changed.
     private(set) var reseeds = 0
     /// Chunks in the table.
     private(set) var chunkCount = 0
     /// Ids in all chunks. Kept by those who change chunks.
-    @usableFromInline var count = 0
+    var count = 0
 
     /// The table of all empty sets.
     static let empty = IDTable()

@@ -17,7 +17,7 @@ extension MetricIDSet {
         @usableFromInline var chunk = IDChunk(word: 0)
         @usableFromInline var bits: UnsafePointer<UInt64>?
 
-        @inlinable init(_ table: IDTable) {
+        @usableFromInline init(_ table: IDTable) {
             entries = UnsafePointer(table.entries)
             mask = table.mask
             shift = table.shift
@@ -54,7 +54,7 @@ extension MetricIDSet {
 
     /// A reader for a caller that reads several sets side by side. The caller keeps this set, or a copy of it, alive
     /// and unchanged as long as the reader is used.
-    @inlinable public func makeUnsafeReader() -> Reader { Reader(table) }
+    public func makeUnsafeReader() -> Reader { Reader(table) }
 
     /// Calls `body` with each id in ascending order.
     public func forEach<Failure: Error>(_ body: (UInt64) throws(Failure) -> Void) throws(Failure) {

@@ -32,10 +32,10 @@ public struct MetricIDSet: Sendable {
     init(table: IDTable) { self.table = table }
 
     /// How many ids there are.
-    @inlinable public var count: Int { table.count }
+    public var count: Int { table.count }
 
     /// Whether there is no id.
-    @inlinable public var isEmpty: Bool { table.count == 0 }
+    public var isEmpty: Bool { table.count == 0 }
 
     /// Bytes of memory that the set holds: tables and chunks, without what the allocator adds. What a copy shares
     /// counts in both. Looks at every chunk.

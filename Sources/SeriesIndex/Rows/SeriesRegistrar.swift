@@ -71,6 +71,34 @@ public struct SeriesRegistrar: ~Copyable {
             let escaped = escaped
             return try add(escaped.name, tsid, registration: registration, to: &writer)
         }
+        try addFound(canonical, tsid, registration, &writer)
+    }
+
+    /// Adds all rows of a new series and makes its TSID (docs/format/series-index.md, 3.2).
+    ///
+    /// - Parameters:
+    ///   - canonical: As for ``add(canonical:_:registration:to:)``.
+    ///   - metricID: The unique id that the series gets.
+    /// - Returns: The TSID.
+    public mutating func addNew(
+        canonical: UnsafeRawBufferPointer, metricID: UInt64, registration: TagRegistration, to writer: inout ItemWriter
+    ) throws(StorageError) -> TSID {
+        if parts.find(canonical) {
+            let tsid = TSID(of: parts, metricID: metricID)
+            try addFound(canonical, tsid, registration, &writer)
+            return tsid
+        }
+        try loadEscaped(canonical)
+        let escaped = escaped
+        let tsid = TSID(of: escaped.name, metricID: metricID)
+        try add(escaped.name, tsid, registration: registration, to: &writer)
+        return tsid
+    }
+
+    /// Adds the rows of the name whose parts were found last.
+    private mutating func addFound(
+        _ canonical: UnsafeRawBufferPointer, _ tsid: TSID, _ registration: TagRegistration, _ writer: inout ItemWriter
+    ) throws(StorageError) {
         try addPlainRows(canonical, tsid, registration, &writer)
         let group = parts.group
         let tags = tags(
@@ -78,17 +106,6 @@ public struct SeriesRegistrar: ~Copyable {
             escapedGroup: UnsafeRawBufferPointer(start: group.baseAddress, count: group.count + 1),
             tags: UnsafeBufferPointer(start: parts.spans, count: parts.tagCount))
         try writer.addTagRows(tags, id: tsid.metricID, registration: registration)
-    }
-
-    /// The TSID of a new series with a given canonical name (docs/format/series-index.md, 3.2).
-    ///
-    /// - Throws: `.corrupted` when `canonical` is not a canonical name.
-    public mutating func newTSID(
-        canonical: UnsafeRawBufferPointer, metricID: UInt64
-    ) throws(StorageError) -> TSID {
-        if parts.find(canonical) { return TSID(of: parts, metricID: metricID) }
-        try loadEscaped(canonical)
-        return TSID(of: escaped.name, metricID: metricID)
     }
 
     private mutating func loadEscaped(_ canonical: UnsafeRawBufferPointer) throws(StorageError) {

@@ -14,7 +14,8 @@
 // are complete from the start.
 //
 // Memory: when the sets take more than `bytesMax`, days that have not been used for longest are forgotten, but none with
-// entries that are not durable: a search would not see them. The registry is also the (date, metricID) cache of
+// entries that are not durable: a search would not see them; nor one that somebody is searching the table for, since what
+// others register in the meantime must be remembered until the search has ended. The registry is also the (date, metricID) cache of
 // docs/format/series-index.md, 7.9; unlike that, it never makes an entry twice.
 //
 // Threads: any. The lock is held for a batch of claims at a time.
@@ -88,6 +89,7 @@ final class DayRegistry: @unchecked Sendable {
         var ids = MetricIDSet()
         var isComplete = false
         var searches = 0
+        /// Claims that are claimed or unknown: their callers have not ended them yet.
         var inFlight = 0
         var lastAddedEpoch: UInt64 = 0
         var lastUsed: UInt64 = 0
@@ -113,7 +115,7 @@ final class DayRegistry: @unchecked Sendable {
     }
 
     /// Answers claims that are still open. Claims of one day that follow each other cost one look-up of the day.
-    /// Returns whether some are unknown.
+    /// Returns whether some are unknown: each of those is settled, or released.
     func claim(_ claims: UnsafeMutableBufferPointer<DayClaim>) -> Bool {
         guard claims.count > 0 else { return false }
         lock.lock()
@@ -169,7 +171,9 @@ final class DayRegistry: @unchecked Sendable {
             day.inFlight &+= 1
             return .claimed
         }
-        return day.ids.contains(id) ? .known : .unknown
+        if day.ids.contains(id) { return .known }
+        day.inFlight &+= 1
+        return .unknown
     }
 
     private func withDay(_ date: UInt64, _ body: (inout Day) -> Void) {
@@ -214,10 +218,7 @@ final class DayRegistry: @unchecked Sendable {
             var state = DayClaim.State.known
             let id = claim.metricID
             withDay(claim.date) { day in
-                if day.ids.insert(id), !isInTable {
-                    day.inFlight += 1
-                    state = .claimed
-                }
+                if day.ids.insert(id), !isInTable { state = .claimed } else { day.inFlight &-= 1 }
             }
             claim.state = state
         }
@@ -226,7 +227,7 @@ final class DayRegistry: @unchecked Sendable {
     /// The rows of claims were added to the table.
     func commit(_ claims: UnsafeMutableBufferPointer<DayClaim>) { end(claims) { _, _ in } }
 
-    /// The rows of claims could not be added.
+    /// The rows of claims could not be added, or the table could not be searched.
     func release(_ claims: UnsafeMutableBufferPointer<DayClaim>) { end(claims) { day, id in _ = day.ids.remove(id) } }
 
     private func end(_ claims: UnsafeMutableBufferPointer<DayClaim>, _ body: (inout Day, UInt64) -> Void) {
@@ -238,10 +239,13 @@ final class DayRegistry: @unchecked Sendable {
                 let epoch = epoch
                 withDay(date) { day in
                     while index < claims.count, claims[index].date == date {
-                        if claims[index].state == .claimed {
+                        switch claims[index].state {
+                        case .claimed:
                             day.inFlight &-= 1
                             day.lastAddedEpoch = epoch
                             body(&day, claims[index].metricID)
+                        case .unknown: day.inFlight &-= 1
+                        case .open, .known: break
                         }
                         index &+= 1
                     }
@@ -271,7 +275,7 @@ final class DayRegistry: @unchecked Sendable {
         // The two days used last stay: today, and the day that is being filled ahead.
         for date in order.dropLast(2) {
             guard bytes > bytesMax, let day = days[date] else { return }
-            guard day.inFlight == 0, day.lastAddedEpoch < durableEpoch else { continue }
+            guard day.inFlight == 0, day.lastAddedEpoch < durableEpoch, !day.ids.isEmpty else { continue }
             bytes -= day.ids.memoryBytes
             // An incomplete day of a new table is one that was forgotten.
             days[date] = Day(lastUsed: day.lastUsed)

@@ -6,7 +6,8 @@
 //   pending   names whose rows are not flushed yet, with their TSIDs        PendingNames
 //   days      which series are registered for which days                    DayRegistry
 //
-// Opening reads all name rows once: they fill the filter and tell the largest metric id (about 0.2 us a series).
+// Opening reads all name rows and tombstones once: the names fill the filter and tell the largest metric id (about 0.2 us
+// a series).
 //
 // Threads: any, except close().
 
@@ -39,8 +40,10 @@ public final class IndexTable: @unchecked Sendable {
     let filter = NameFilter()
     let pending = PendingNames()
     let days: DayRegistry
-    /// The largest metric id that the name rows of the table had when it was opened.
+    /// The largest metric id that the name rows and tombstones of the table had when it was opened.
     private(set) var metricIDMax: UInt64 = 0
+    /// The tombstones of the table when it was opened.
+    private(set) var tombstones = MetricIDSet()
 
     private final class Observer: FlushObserver {
         let pending: PendingNames
@@ -64,8 +67,8 @@ public final class IndexTable: @unchecked Sendable {
 
     /// Opens a table, which is created when the directory does not exist.
     ///
-    /// - Throws: `.corrupted` with the file when a part, or a block of name rows in one, is damaged; the table is closed
-    ///   then. `.locked`, `.io`, `.noSpace`.
+    /// - Throws: `.corrupted` with the file when a part, or a block of name rows or tombstones in one, is damaged; the
+    ///   table is closed then. `.locked`, `.io`, `.noSpace`.
     init(
         directory: String, name: String, options: IndexOptions, key: FingerprintKey, files: any FileSystem,
         environment: Environment
@@ -80,6 +83,7 @@ public final class IndexTable: @unchecked Sendable {
         guard !isNew else { return }
         do throws(StorageError) {
             try readNames(key)
+            try readTombstones()
         } catch {
             try? table.close()
             throw error
@@ -165,7 +169,7 @@ public final class IndexTable: @unchecked Sendable {
     }
 
     /// All tombstones (docs/format/series-index.md, 4.1, kind 4).
-    func readTombstones(into deleted: inout MetricIDSet) throws(StorageError) {
+    private func readTombstones() throws(StorageError) {
         var cursor = table.cursor()
         let kind: [UInt8] = [RowKind.tombstone]
         try kind.withUnsafeBufferPointer { bytes throws(StorageError) in
@@ -177,7 +181,9 @@ public final class IndexTable: @unchecked Sendable {
             guard item.count == SeriesRow.tombstoneLength else {
                 throw IndexTable.broken("a tombstone has \(item.count) bytes", item, path)
             }
-            _ = deleted.insert(BigEndian.load64(item.baseAddress.unsafelyUnwrapped + 1))
+            let id = BigEndian.load64(item.baseAddress.unsafelyUnwrapped + 1)
+            tombstones.insert(id)
+            if id > metricIDMax { metricIDMax = id }
         }
     }
 
@@ -237,6 +243,9 @@ public final class IndexTable: @unchecked Sendable {
                 SeriesRow.storeDateToID(
                     Tenant(bits: claims[index].tenantBits), date: date, claims[index].metricID, at: key.end))
             let isThere = try cursor.firstWithPrefix(key.bytes)
+            guard !isThere || cursor.item.count == key.count else {
+                throw IndexTable.broken("an entry of a day has bytes behind its metric id", cursor.item, path)
+            }
             days.settle(&claims[index], isInTable: isThere)
         }
     }
@@ -254,7 +263,10 @@ public final class IndexTable: @unchecked Sendable {
         while true {
             // To the next tenant that has days at all.
             try cursor.seek(key.bytes)
-            guard try cursor.next(), cursor.item.count >= 9, cursor.item[0] == RowKind.dateToID else { break }
+            guard try cursor.next(), cursor.item[0] == RowKind.dateToID else { break }
+            guard cursor.item.count == SeriesRow.dateToIDLength else {
+                throw IndexTable.broken("an entry of a day has \(cursor.item.count) bytes", cursor.item, path)
+            }
             let tenant = BigEndian.load64(cursor.item.baseAddress.unsafelyUnwrapped + 1)
             key.truncate(to: 1)
             key.appendBigEndian(tenant)
@@ -262,7 +274,7 @@ public final class IndexTable: @unchecked Sendable {
             try cursor.seek(key.bytes)
             while try cursor.next(), Bytes.starts(cursor.item, with: key.bytes) {
                 guard cursor.item.count == SeriesRow.dateToIDLength else {
-                    throw IndexTable.broken("an entry of a day has no metric id", cursor.item, path)
+                    throw IndexTable.broken("an entry of a day has \(cursor.item.count) bytes", cursor.item, path)
                 }
                 _ = ids.insert(BigEndian.load64(cursor.item.baseAddress.unsafelyUnwrapped + 17))
             }

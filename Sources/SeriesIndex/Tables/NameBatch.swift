@@ -170,7 +170,7 @@ public struct NameBatch: ~Copyable, @unchecked Sendable {
     /// What became of a name.
     public func outcome(_ index: Int) -> NameOutcome { names[index].outcome }
 
-    /// The TSID of a name that was found or created.
+    /// The TSID of a name that was found or created; of one that was refused, the id that it would have got.
     public func tsid(_ index: Int) -> TSID { names[index].tsid }
 
     func fingerprint(_ index: Int) -> Fingerprint { names[index].fingerprint }
@@ -187,10 +187,10 @@ public struct NameBatch: ~Copyable, @unchecked Sendable {
         if firstError == nil { firstError = error }
     }
 
-    /// Calls `body` with each row of a name; the second argument tells whether its raw name differs from that of the
-    /// row before.
+    /// Calls `body` with each row of a name; the second argument tells whether the row came by ``append(_:row:date:)``:
+    /// the row before may still have the same raw name, when rows of other names came between them.
     @inline(__always)
-    public func forEachRow(_ index: Int, _ body: (_ row: Int, _ startsRawName: Bool) -> Void) {
+    public func forEachRow(_ index: Int, _ body: (_ row: Int, _ startsForm: Bool) -> Void) {
         for ref in names[index].firstRef..<(names[index].firstRef &+ names[index].refCount) {
             var row = head(ref).load(as: UInt32.self)
             var isFirst = true

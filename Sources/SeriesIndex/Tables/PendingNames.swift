@@ -3,8 +3,8 @@
 // A search of the table sees only what was flushed. This is the rest, so that one name gets one TSID however often it
 // arrives at once: twice in a batch, in several batches, in several orders of labels, before a flush.
 //
-//   64 shards by fingerprint:  current   fingerprint -> reserved | TSID
-//                              closing   the same, of before the flush in progress began
+//   current   fingerprint -> reserved | TSID
+//   closing   the same, of before the flush in progress began
 //
 // Protocol of a writer (IndexTable.resolve drives it):
 //
@@ -20,8 +20,10 @@
 // forgotten is in a durable part. A search whose view was taken after reserve() therefore sees every name that
 // reserve() no longer knows.
 //
-// Threads: any.
+// Threads: any. One lock, which a batch takes twice: once for all its claims, once when all of them end. That costs less
+// than a lock for each name of a shard, and lets the cache lines of the next names be asked for ahead.
 
+import CIntrinsics
 import StorageBytes
 import StorageRuntime
 
@@ -36,75 +38,113 @@ enum NameClaim {
 }
 
 /// Names on their way into the table.
-final class PendingNames: Sendable {
-    private final class Shard: @unchecked Sendable {
-        let lock = Lock()
-        let changed = Condition()
-        var current = FingerprintTable()
-        var closing = FingerprintTable()
-        var waiting = 0
+final class PendingNames: @unchecked Sendable {
+    private let lock = Lock()
+    private let changed = Condition()
+    // Guarded by the lock; behind pointers, so that a loop over a batch makes no checks of exclusive access.
+    private let current: UnsafeMutablePointer<FingerprintTable>
+    private let closing: UnsafeMutablePointer<FingerprintTable>
+    private var waiting = 0
+
+    /// Names ahead whose cache lines are asked for.
+    private static let prefetchDistance = 8
+
+    init() {
+        current = .allocate(capacity: 2)
+        current.initialize(to: FingerprintTable())
+        closing = current + 1
+        closing.initialize(to: FingerprintTable())
     }
 
-    private let shards: [Shard] = (0..<64).map { _ in Shard() }
+    deinit {
+        current.deinitialize(count: 2)
+        current.deallocate()
+    }
 
-    private func shard(_ name: Fingerprint) -> Shard { shards[Int(truncatingIfNeeded: name.low & 63)] }
+    // MARK: claims
 
     /// Claims a name. A known TSID for which `isDead` holds counts as unknown.
     func reserve(_ name: Fingerprint, tenant: Tenant, isDead: (UInt64) -> Bool) -> NameClaim {
-        let shard = shard(name)
-        shard.lock.lock()
-        defer { shard.lock.unlock() }
-        return claim(name, tenant, isDead, shard)
+        lock.lock()
+        defer { lock.unlock() }
+        return claim(name, tenant, isDead)
     }
 
-    private func claim(
-        _ name: Fingerprint, _ tenant: Tenant, _ isDead: (UInt64) -> Bool, _ shard: Shard
-    ) -> NameClaim {
-        if let entry = shard.current.find(name) ?? shard.closing.find(name) {
+    /// Claims all names of a batch: those that are known get their outcome, the others are listed.
+    func reserve(
+        _ batch: inout NameBatch, deleted: MetricIDSet, reserved: inout [Int], foreign: inout [Int]
+    ) {
+        let count = batch.nameCount
+        lock.lock()
+        defer { lock.unlock() }
+        for index in 0..<count {
+            let ahead = index &+ PendingNames.prefetchDistance
+            if ahead < count { current.pointee.prefetch(batch.fingerprint(ahead)) }
+            switch claim(batch.fingerprint(index), batch.tsid(index).tenant, { deleted.contains($0) }) {
+            case .known(let tsid): batch.set(index, tsid, .pending)
+            case .reserved: reserved.append(index)
+            case .busy: foreign.append(index)
+            }
+        }
+    }
+
+    @inline(__always)
+    private func claim(_ name: Fingerprint, _ tenant: Tenant, _ isDead: (UInt64) -> Bool) -> NameClaim {
+        if let entry = current.pointee.find(name) ?? closing.pointee.find(name) {
             if entry.pointee.isReserved { return .busy }
             if !isDead(entry.pointee.metricID) { return .known(entry.pointee.tsid(tenant)) }
             entry.pointee.isReserved = true
             return .reserved
         }
-        shard.current.insert(name).pointee.isReserved = true
+        current.pointee.insert(name).pointee.isReserved = true
         return .reserved
     }
 
     /// Ends a reservation: the rows of the series were added, or it was found.
     func complete(_ name: Fingerprint, _ tsid: TSID) {
-        let shard = shard(name)
-        shard.lock.lock()
-        shard.closing.remove(name)
-        let entry = shard.current.find(name) ?? shard.current.insert(name)
+        lock.lock()
+        set(name, tsid)
+        unlockAndTell()
+    }
+
+    /// Ends the reservations of names of a batch, whose rows were added.
+    func complete(_ batch: borrowing NameBatch, _ names: ArraySlice<Int>) {
+        lock.lock()
+        for index in names { set(batch.fingerprint(index), batch.tsid(index)) }
+        unlockAndTell()
+    }
+
+    @inline(__always) private func set(_ name: Fingerprint, _ tsid: TSID) {
+        closing.pointee.remove(name)
+        let entry = current.pointee.find(name) ?? current.pointee.insert(name)
         entry.pointee.set(tsid)
-        let someoneWaits = shard.waiting > 0
-        shard.lock.unlock()
-        if someoneWaits { shard.changed.broadcast() }
     }
 
     /// Ends a reservation without a result.
     func cancel(_ name: Fingerprint) {
-        let shard = shard(name)
-        shard.lock.lock()
-        shard.current.remove(name)
-        shard.closing.remove(name)
-        let someoneWaits = shard.waiting > 0
-        shard.lock.unlock()
-        if someoneWaits { shard.changed.broadcast() }
+        lock.lock()
+        current.pointee.remove(name)
+        closing.pointee.remove(name)
+        unlockAndTell()
+    }
+
+    private func unlockAndTell() {
+        let someoneWaits = waiting > 0
+        lock.unlock()
+        if someoneWaits { changed.broadcast() }
     }
 
     /// As ``reserve(_:tenant:isDead:)``, but waits while the name is another thread's: never `.busy`. The caller holds
     /// no reservation.
     func wait(for name: Fingerprint, tenant: Tenant, isDead: (UInt64) -> Bool) -> NameClaim {
-        let shard = shard(name)
-        shard.lock.lock()
-        defer { shard.lock.unlock() }
+        lock.lock()
+        defer { lock.unlock() }
         while true {
-            let result = claim(name, tenant, isDead, shard)
+            let result = claim(name, tenant, isDead)
             if case .busy = result {
-                shard.waiting += 1
-                shard.changed.wait(shard.lock)
-                shard.waiting -= 1
+                waiting += 1
+                changed.wait(lock)
+                waiting -= 1
             } else {
                 return result
             }
@@ -112,47 +152,52 @@ final class PendingNames: Sendable {
     }
 
     /// The TSID of a name that is registered and not flushed yet. Makes no reservation.
-    func find(_ name: Fingerprint, tenant: Tenant) -> TSID? {
-        let shard = shard(name)
-        return shard.lock.withLock {
-            guard let entry = shard.current.find(name) ?? shard.closing.find(name), !entry.pointee.isReserved else {
-                return nil
-            }
-            return entry.pointee.tsid(tenant)
+    func find(_ name: Fingerprint, tenant: Tenant) -> TSID? { lock.withLock { registered(name, tenant) } }
+
+    /// Calls `body` with every name of a list that is registered and not flushed yet. Makes no reservations.
+    func forEachRegistered(_ names: [Int], of batch: borrowing NameBatch, _ body: (Int, TSID) -> Void) {
+        lock.lock()
+        defer { lock.unlock() }
+        if current.pointee.isEmpty, closing.pointee.isEmpty { return }
+        for index in names {
+            if let tsid = registered(batch.fingerprint(index), batch.tsid(index).tenant) { body(index, tsid) }
         }
     }
 
+    private func registered(_ name: Fingerprint, _ tenant: Tenant) -> TSID? {
+        guard let entry = current.pointee.find(name) ?? closing.pointee.find(name), !entry.pointee.isReserved else {
+            return nil
+        }
+        return entry.pointee.tsid(tenant)
+    }
+
+    // MARK: flushes
+
     /// A flush of everything begins: open runs have not been sealed yet.
     func willFlush() {
-        for shard in shards {
-            shard.lock.withLock {
-                // After a failed flush the names of before are still here.
-                if shard.closing.isEmpty {
-                    swap(&shard.current, &shard.closing)
-                } else {
-                    shard.current.moveAll(to: &shard.closing)
-                }
+        lock.withLock {
+            // After a failed flush the names of before are still here.
+            if closing.pointee.isEmpty {
+                swap(&current.pointee, &closing.pointee)
+            } else {
+                current.pointee.moveAll(to: &closing.pointee)
             }
         }
     }
 
     /// The flush has ended; `succeeded` tells whether everything is durable.
     func didFlush(_ succeeded: Bool) {
-        for shard in shards {
-            shard.lock.withLock {
-                if succeeded {
-                    // Rows of names that are still reserved were perhaps not added yet.
-                    shard.closing.copyReserved(to: &shard.current)
-                    shard.closing.removeAll()
-                }
+        lock.withLock {
+            if succeeded {
+                // Rows of names that are still reserved were perhaps not added yet.
+                closing.pointee.copyReserved(to: &current.pointee)
+                closing.pointee.removeAll()
             }
         }
     }
 
     /// Names that are registered or reserved.
-    var count: Int {
-        shards.reduce(0) { sum, shard in sum + shard.lock.withLock { shard.current.count + shard.closing.count } }
-    }
+    var count: Int { lock.withLock { current.pointee.count + closing.pointee.count } }
 }
 
 /// Open addressing with linear probing from fingerprints to TSIDs without their tenant. One owner at a time.
@@ -192,10 +237,15 @@ struct FingerprintTable: ~Copyable {
 
     private static let free = Entry(name: Fingerprint(high: 0, low: 0))
     private static let capacityMin = 64
+    /// Up to this size, 3 MiB, a table grows fourfold.
+    private static let fastGrowthMax = 1 << 16
 
     @inline(__always) private func home(_ name: Fingerprint) -> Int {
-        Int(truncatingIfNeeded: name.low &>> 6) & (capacity &- 1)
+        Int(truncatingIfNeeded: name.low) & (capacity &- 1)
     }
+
+    /// Asks for the cache line where a name is looked for first.
+    @inline(__always) func prefetch(_ name: Fingerprint) { if let entries { ci_prefetch(entries + home(name)) } }
 
     /// The entry of a name; valid until the next insertion or removal.
     func find(_ name: Fingerprint) -> UnsafeMutablePointer<Entry>? {
@@ -268,7 +318,11 @@ struct FingerprintTable: ~Copyable {
         }
     }
 
-    private mutating func grow() { rebuild(Swift.max(capacity * 2, FingerprintTable.capacityMin)) }
+    private mutating func grow() {
+        rebuild(
+            Swift.max(
+                capacity < FingerprintTable.fastGrowthMax ? capacity * 4 : capacity * 2, FingerprintTable.capacityMin))
+    }
 
     private mutating func rebuild(_ wanted: Int) {
         let old = entries

@@ -78,15 +78,8 @@ extension SeriesIndex {
         let deleted = tables.deleted
         workspace.reserved.removeAll(keepingCapacity: true)
         workspace.foreign.removeAll(keepingCapacity: true)
-        for index in 0..<batch.nameCount {
-            let fingerprint = batch.fingerprint(index)
-            tables.current.filter.prefetch(fingerprint)
-            switch pending.reserve(fingerprint, tenant: batch.tsid(index).tenant, isDead: { deleted.contains($0) }) {
-            case .known(let tsid): batch.set(index, tsid, .pending)
-            case .reserved: workspace.reserved.append(index)
-            case .busy: workspace.foreign.append(index)
-            }
-        }
+        pending.reserve(
+            &batch, deleted: deleted, reserved: &workspace.reserved, foreign: &workspace.foreign)
         resolveReserved(&batch, tables, policy, &workspace, &counters)
         for index in workspace.foreign {
             let claim = pending.wait(for: batch.fingerprint(index), tenant: batch.tsid(index).tenant) {
@@ -122,7 +115,16 @@ extension SeriesIndex {
         _ counters: inout ResolveCounters
     ) {
         let filters = (tables.current.filter, tables.previous.filter)
-        for index in workspace.reserved { filters.1.prefetch(batch.fingerprint(index)) }
+        // Before the cursor of the previous table is made: what its pending names have forgotten by then is in its view.
+        for index in workspace.reserved {
+            filters.0.prefetch(batch.fingerprint(index))
+            filters.1.prefetch(batch.fingerprint(index))
+        }
+        var carried: [(Int, TSID)] = []
+        tables.previous.pending.forEachRegistered(workspace.reserved, of: batch) { index, tsid in
+            if !tables.deleted.contains(tsid.metricID) { carried.append((index, tsid)) }
+        }
+        for (index, tsid) in carried { batch.set(index, tsid, .carriedOver) }
         var cursor = OptionalCursor()
         var previousCursor = OptionalCursor()
         for index in workspace.reserved {
@@ -137,11 +139,7 @@ extension SeriesIndex {
                     }
                     counters.searchesInVain += 1
                 }
-                if let tsid = tables.previous.pending.find(fingerprint, tenant: batch.tsid(index).tenant),
-                    !tables.deleted.contains(tsid.metricID)
-                {
-                    batch.set(index, tsid, .carriedOver)
-                } else if filters.1.mayContain(fingerprint) {
+                if batch.outcome(index) == .open, filters.1.mayContain(fingerprint) {
                     counters.searches += 1
                     if let tsid = try previousCursor.find(batch.key(index), tables.previous, tables.deleted) {
                         batch.set(index, tsid, .carriedOver)
@@ -157,31 +155,45 @@ extension SeriesIndex {
         }
     }
 
-    /// Gives TSIDs to the names that were found nowhere, in the order of the names.
+    /// Gives ids to the names that were found nowhere, in the order of the names. The other fields of their TSIDs follow
+    /// when their rows are made.
     private func generate(
         _ batch: inout NameBatch, _ tables: IndexTables, _ policy: NewSeriesPolicy,
         _ workspace: inout ResolveWorkspace
     ) {
         for index in workspace.missing where batch.outcome(index) == .open {
             let id = environment.ids.next()
+            let tsid = TSID(
+                tenant: batch.tsid(index).tenant, metricGroupID: 0, jobID: 0, instanceID: 0, metricID: id)
             if let admits = policy.admits, !admits(id) {
-                batch.set(index, .refused)
+                // The id tells its rows apart from those of other series; nothing is stored under it.
+                batch.set(index, tsid, .refused)
                 tables.current.pending.cancel(batch.fingerprint(index))
-                continue
-            }
-            do throws(StorageError) {
-                let tsid = try workspace.registrar.newTSID(canonical: batch.name(index), metricID: id)
+            } else {
                 batch.set(index, tsid, .created)
-            } catch {
-                batch.fail(index, error)
-                tables.current.pending.cancel(batch.fingerprint(index))
             }
         }
-        workspace.missing.removeAll { batch.outcome($0) == .refused || batch.outcome($0) == .failed }
+        if policy.admits != nil { workspace.missing.removeAll { batch.outcome($0) == .refused } }
     }
 
-    /// Series whose rows are added by one call: a batch must not fill a run many times over.
+    /// Series whose rows are added by one call, and the most bytes of their rows: a batch must not fill a run many times
+    /// over, and cannot take more than a run can be.
     private static let seriesPerBatch = 2000
+    private static let bytesPerBatch = 128 << 20
+
+    /// The end of the batch that begins at `start`; at least one series is in it.
+    static func batchEnd(_ start: Int, _ count: Int, nameCount: (Int) -> Int) -> Int {
+        var end = start
+        var bytes = 0
+        repeat {
+            // The name twice; each tag alone and behind the group, globally and per day: where the group has g of n bytes
+            // there are at most (n - g) / 3 tags.
+            let name = nameCount(end)
+            bytes += 6 * name + name * name / 6
+            end += 1
+        } while end < count && end - start < seriesPerBatch && bytes < bytesPerBatch
+        return end
+    }
 
     /// Adds the rows of the missing names.
     private func register(
@@ -191,7 +203,9 @@ extension SeriesIndex {
         let current = tables.current
         var start = 0
         while start < workspace.missing.count {
-            let end = min(start + SeriesIndex.seriesPerBatch, workspace.missing.count)
+            let end = SeriesIndex.batchEnd(start, workspace.missing.count) {
+                batch.name(workspace.missing[$0]).count
+            }
             workspace.claims.removeAll(keepingCapacity: true)
             if policy.registersDay {
                 for index in workspace.missing[start..<end] where batch.outcome(index) == .created {
@@ -201,14 +215,13 @@ extension SeriesIndex {
                 workspace.claims.withUnsafeMutableBufferPointer { current.days.claimNew($0) }
             }
             do throws(StorageError) {
-                try addRows(batch, current, workspace.missing[start..<end], policy, &workspace.registrar)
+                try addRows(&batch, current, workspace.missing[start..<end], policy, &workspace.registrar)
                 counters.dayEntries += workspace.claims.count
                 workspace.claims.withUnsafeMutableBufferPointer { current.commit($0) }
-                for index in workspace.missing[start..<end] {
-                    let fingerprint = batch.fingerprint(index)
-                    current.filter.insert(fingerprint)
-                    current.pending.complete(fingerprint, batch.tsid(index))
-                    policy.onNew?(batch.name(index))
+                for index in workspace.missing[start..<end] { current.filter.insert(batch.fingerprint(index)) }
+                current.pending.complete(batch, workspace.missing[start..<end])
+                if let onNew = policy.onNew {
+                    for index in workspace.missing[start..<end] { onNew(batch.name(index)) }
                 }
             } catch {
                 workspace.claims.withUnsafeMutableBufferPointer { current.release($0) }
@@ -222,16 +235,20 @@ extension SeriesIndex {
     }
 
     private func addRows(
-        _ batch: borrowing NameBatch, _ table: IndexTable, _ names: ArraySlice<Int>, _ policy: NewSeriesPolicy,
+        _ batch: inout NameBatch, _ table: IndexTable, _ names: ArraySlice<Int>, _ policy: NewSeriesPolicy,
         _ registrar: inout SeriesRegistrar
     ) throws(StorageError) {
         try table.table.add(hint: policy.hint) { (writer: inout ItemWriter) throws(StorageError) in
             for index in names {
-                let registration: TagRegistration =
-                    policy.registersDay && batch.outcome(index) == .created
-                    ? .globalAndDay(batch.date(index)) : .global
-                try registrar.add(
-                    canonical: batch.name(index), batch.tsid(index), registration: registration, to: &writer)
+                let name = batch.name(index)
+                guard batch.outcome(index) == .created else {
+                    try registrar.add(canonical: name, batch.tsid(index), registration: .global, to: &writer)
+                    continue
+                }
+                let tsid = try registrar.addNew(
+                    canonical: name, metricID: batch.tsid(index).metricID,
+                    registration: policy.registersDay ? .globalAndDay(batch.date(index)) : .global, to: &writer)
+                batch.set(index, tsid, .created)
             }
         }
     }
@@ -280,7 +297,9 @@ extension SeriesIndex {
         var failure: StorageError?
         var start = 0
         while start < claims.count {
-            let end = min(start + SeriesIndex.seriesPerBatch, claims.count)
+            let end = SeriesIndex.batchEnd(start, claims.count) {
+                claims[$0].state == .claimed ? raw(claims[$0].row).count : 0
+            }
             let slice = UnsafeMutableBufferPointer(rebasing: claims[start..<end])
             start = end
             guard slice.contains(where: { $0.state == .claimed }) else { continue }

@@ -38,6 +38,10 @@ public final class SeriesIndex: @unchecked Sendable {
     let log: @Sendable (String) -> Void
 
     private let gate = SharedLock()
+    /// Held by a rotation; taken before ``gate``.
+    private let rotating = Lock()
+    /// The directory of a table that a failed rotation could not take back. Guarded by ``rotating``.
+    private var abandoned: String?
     private var tables: IndexTables
     /// Numbers that new table names are made of.
     private let tableNumbers: UniqueIDs
@@ -46,8 +50,7 @@ public final class SeriesIndex: @unchecked Sendable {
     private var retiredMetrics: [TableMetrics] = []
     /// Parts that were set aside because they are damaged, since the index was opened.
     public private(set) var damagedParts: [String] = []
-    /// Rotations since the index was opened.
-    public private(set) var rotations: UInt64 = 0
+    private var rotationCount: UInt64 = 0
 
     // MARK: open
 
@@ -82,17 +85,15 @@ public final class SeriesIndex: @unchecked Sendable {
             directory: directory, damagedDirectory: damagedDirectory, options: options, key: key, files: files,
             environment: environment, log: log)
         let current = try opener.open(names[names.count - 1], &damaged)
-        var deleted = MetricIDSet()
         do throws(StorageError) {
             let previous = try opener.open(names[names.count - 2], &damaged)
             do throws(StorageError) {
                 try files.sync(directory)
-                try current.readTombstones(into: &deleted)
-                try previous.readTombstones(into: &deleted)
             } catch {
                 try? previous.table.close()
                 throw error
             }
+            let deleted = current.tombstones.union(previous.tombstones)
             tables = IndexTables(current: current, previous: previous, deleted: deleted)
         } catch {
             try? current.table.close()
@@ -166,17 +167,27 @@ public final class SeriesIndex: @unchecked Sendable {
     /// Makes everything added before durable.
     public func flush() throws(StorageError) {
         waitForBatches()
-        let tables = withTables { $0 }
-        try tables.current.table.flush()
-        try tables.previous.table.flush()
+        try forBothTables { table throws(StorageError) in try table.flush() }
     }
 
     /// Flushes, then waits until no merge is wanted any more.
     public func settle() throws(StorageError) {
         try flush()
+        try forBothTables { table throws(StorageError) in try table.settle() }
+    }
+
+    /// Runs `body` on the current table, then on the previous one, beside everything else. A table that rotations close
+    /// in the meantime does not matter any more.
+    private func forBothTables(_ body: (Table) throws(StorageError) -> Void) throws(StorageError) {
         let tables = withTables { $0 }
-        try tables.current.table.settle()
-        try tables.previous.table.settle()
+        for table in [tables.current, tables.previous] {
+            do throws(StorageError) {
+                try body(table.table)
+            } catch {
+                let isRetired = withTables { $0.current !== table && $0.previous !== table }
+                guard isRetired, error.kind == .closed else { throw error }
+            }
+        }
     }
 
     // MARK: rotation
@@ -184,13 +195,22 @@ public final class SeriesIndex: @unchecked Sendable {
     /// Starts a new current table. The previous one goes with its directory, the current one becomes the previous.
     ///
     /// - Parameter whileAlone: Runs before any batch sees the new tables: caches that hold TSIDs are emptied here.
-    /// - Throws: `.io`, `.noSpace`: the tables stay as they are.
+    /// - Throws: `.io`, `.noSpace`: the tables stay as they are. A directory that cannot be removed afterwards is no error:
+    ///   it is removed when the index is opened next.
     public func rotate(whileAlone: () throws(StorageError) -> Void) throws(StorageError) {
-        let next = try IndexTable(
-            directory: directory, name: Hex.name(tableNumbers.next()), options: options, key: key, files: files,
-            environment: environment)
+        // Names of tables in order are their order of age.
+        rotating.lock()
+        defer { rotating.unlock() }
+        // It must not be there when the tables are opened next: it would count as one of the last two.
+        if let abandoned { try files.removeAll(abandoned) }
+        let name = Hex.name(tableNumbers.next())
+        abandoned = Paths.join(directory, name)
+        var created: IndexTable?
         let retired: IndexTable
         do throws(StorageError) {
+            let next = try IndexTable(
+                directory: directory, name: name, options: options, key: key, files: files, environment: environment)
+            created = next
             try files.sync(directory)
             retired = try gate.withExclusive { () throws(StorageError) in
                 try whileAlone()
@@ -198,17 +218,20 @@ public final class SeriesIndex: @unchecked Sendable {
                 retiredDays.addCounters(old.current.days.metrics)
                 retiredMetrics.append(old.previous.table.metrics)
                 tables = IndexTables(current: next, previous: old.current, deleted: old.deleted)
-                rotations += 1
+                rotationCount += 1
                 return old.previous
             }
         } catch {
-            try? next.table.close()
-            try? files.removeAll(next.path)
+            try? created?.table.close()
+            if let path = abandoned, (try? files.removeAll(path)) != nil { abandoned = nil }
             throw error
         }
+        abandoned = nil
         // Cursors that are still open keep the files they see.
         try? retired.table.close()
-        try files.removeAll(retired.path)
+        do throws(StorageError) { try files.removeAll(retired.path) } catch {
+            log("index table \(retired.name) has had its time and could not be removed: \(error)")
+        }
     }
 
     /// When the next rotation is due, in Unix milliseconds (docs/format/series-index.md, 5.2): four hours into each
@@ -251,7 +274,8 @@ public final class SeriesIndex: @unchecked Sendable {
             tables = IndexTables(current: tables.current, previous: tables.previous, deleted: deleted)
             return added
         }
-        if !added.isEmpty { try flush() }
+        // Also when nothing is new: the flush of an earlier call may have failed.
+        if !metricIDs.isEmpty { try flush() }
         return added.count
     }
 
@@ -295,6 +319,9 @@ public final class SeriesIndex: @unchecked Sendable {
             return metrics
         }
     }
+
+    /// Rotations since the index was opened.
+    public var rotations: UInt64 { withTables { _ in rotationCount } }
 
     /// Whether an id is deleted.
     public func isDeleted(_ metricID: UInt64) -> Bool { withTables { $0.deleted.contains(metricID) } }

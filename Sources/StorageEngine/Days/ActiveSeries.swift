@@ -9,6 +9,9 @@
 // published sets. Each pending entry keeps its hour: an entry that waits while the hour ends belongs to the hour that has
 // ended, so nothing is taken for registered on the new day.
 //
+// When entries of days could not be added, their series are taken out of all sets, and whatever blocks leave that began
+// before is dropped: they may have relied on an entry that another block was about to add.
+//
 // Threads: any. Published sets are immutable.
 
 import SeriesIndex
@@ -24,6 +27,8 @@ struct ActiveSets: Sendable {
     /// Days since 1970; ``nextDay`` are the series registered for the day after it.
     var today: UInt64
     var nextDay = MetricIDSet()
+    /// How often entries of days could not be added so far.
+    var failures: UInt64 = 0
 }
 
 /// The published sets and what waits to be added to them.
@@ -48,9 +53,11 @@ final class ActiveSeries: Sendable {
     /// - Parameters:
     ///   - hour: The hour of the rows of `hourIDs`.
     ///   - date: The day whose next day `nextDayIDs` were registered for.
-    func add(hour: UInt64, _ hourIDs: [UInt64], date: UInt64, nextDay nextDayIDs: [UInt64]) {
+    ///   - failures: What the sets said before the series were looked for; nothing is left when it is different now.
+    func add(hour: UInt64, _ hourIDs: [UInt64], date: UInt64, nextDay nextDayIDs: [UInt64], failures: UInt64) {
         guard !hourIDs.isEmpty || !nextDayIDs.isEmpty else { return }
         state.withLock { state in
+            guard state.published.failures == failures else { return }
             if !hourIDs.isEmpty {
                 hourIDs.withUnsafeBufferPointer {
                     _ = state.pendingHours[hour, default: MetricIDSet()].insert(contentsOf: $0)
@@ -63,6 +70,19 @@ final class ActiveSeries: Sendable {
                 }
                 nextDayIDs.withUnsafeBufferPointer { _ = state.pendingNextDay.insert(contentsOf: $0) }
             }
+        }
+    }
+
+    /// Takes series out of all sets, because entries of theirs could not be added.
+    func forget(_ ids: some Sequence<UInt64>) {
+        state.withLock { state in
+            state.published.failures += 1
+            let gone = MetricIDSet(ids)
+            state.published.current.subtract(gone)
+            state.published.previous.subtract(gone)
+            state.published.nextDay.subtract(gone)
+            for hour in state.pendingHours.keys { state.pendingHours[hour]?.subtract(gone) }
+            state.pendingNextDay.subtract(gone)
         }
     }
 

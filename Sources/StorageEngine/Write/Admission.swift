@@ -17,14 +17,16 @@ final class Admission: @unchecked Sendable {
     let capacity: Int
     private let waitNanoseconds: UInt64
     private let gate: PauseGate
+    private let clock: any StorageClock
     private let freed = Condition()
     private let lock = Lock()
     private var state = Counters()  // guarded by `lock`
 
-    init(capacity: Int, waitNanoseconds: UInt64, gate: PauseGate) {
+    init(capacity: Int, waitNanoseconds: UInt64, gate: PauseGate, clock: any StorageClock) {
         self.capacity = capacity
         self.waitNanoseconds = waitNanoseconds
         self.gate = gate
+        self.clock = clock
     }
 
     var counters: Counters { lock.withLock { state } }
@@ -37,10 +39,11 @@ final class Admission: @unchecked Sendable {
         defer { lock.unlock() }
         if tryEnter() { return }
         state.limitReached += 1
+        let start = clock.monotonicNanoseconds
         let isIn = gate.whileClosed {
             var left = waitNanoseconds
-            while left > 0 {
-                // Short waits: the time that is left is counted here, whatever woke us.
+            // The clock tells when others take the place each time; the waits are counted for a clock that stands still.
+            while left > 0, clock.monotonicNanoseconds - start < waitNanoseconds {
                 let step = min(left, 100_000_000)
                 let wasWoken = freed.wait(lock, nanoseconds: step)
                 if tryEnter() { return true }

@@ -31,8 +31,13 @@ final class BlockWriter: @unchecked Sendable {
     private let acceptedRows: UnsafeMutablePointer<UInt32>
     private var acceptedCount = 0
     private let pending: UnsafeMutablePointer<UInt32>
-    private let pendingNames: UnsafeMutablePointer<Fingerprint>
     private var pendingCount = 0
+    /// Fingerprints of the raw names of pending rows, by row.
+    private let rowNames: UnsafeMutablePointer<Fingerprint>
+    /// What is to be put into the TSID cache.
+    private let newNames: UnsafeMutablePointer<Fingerprint>
+    private let newValues: UnsafeMutablePointer<CachedTSID>
+    private var newCount = 0
     private let fingerprints: UnsafeMutablePointer<Fingerprint>
     private let positions: UnsafeMutablePointer<UInt32>
     private let found: UnsafeMutablePointer<CachedTSID>
@@ -52,7 +57,9 @@ final class BlockWriter: @unchecked Sendable {
         accepted = .allocate(capacity: BlockWriter.rowsMax)
         acceptedRows = .allocate(capacity: BlockWriter.rowsMax)
         pending = .allocate(capacity: BlockWriter.rowsMax)
-        pendingNames = .allocate(capacity: BlockWriter.rowsMax)
+        rowNames = .allocate(capacity: BlockWriter.rowsMax)
+        newNames = .allocate(capacity: BlockWriter.lookupMax)
+        newValues = .allocate(capacity: BlockWriter.lookupMax)
         fingerprints = .allocate(capacity: BlockWriter.lookupMax)
         positions = .allocate(capacity: BlockWriter.lookupMax)
         found = .allocate(capacity: BlockWriter.lookupMax)
@@ -62,7 +69,9 @@ final class BlockWriter: @unchecked Sendable {
         accepted.deallocate()
         acceptedRows.deallocate()
         pending.deallocate()
-        pendingNames.deallocate()
+        rowNames.deallocate()
+        newNames.deallocate()
+        newValues.deallocate()
         fingerprints.deallocate()
         positions.deallocate()
         found.deallocate()
@@ -151,12 +160,12 @@ final class BlockWriter: @unchecked Sendable {
                 } else {
                     misses &+= 1
                     pending[pendingCount] = positions[place]
-                    pendingNames[pendingCount] = fingerprints[place]
+                    rowNames[position] = fingerprints[place]
                     pendingCount &+= 1
                 }
             }
         }
-        cache.count(requests: requests, misses: misses)
+        cache.count(requests: Int(requests), misses: Int(misses))
     }
 
     @inline(__always) private func prefetchName(_ row: MetricRow) {
@@ -237,22 +246,26 @@ final class BlockWriter: @unchecked Sendable {
     func register(_ rows: UnsafeBufferPointer<MetricRow>, _ target: Target) -> StorageError? {
         begin()
         let engine = target.engine
+        var requests: UInt64 = 0
         var misses: UInt64 = 0
         for index in 0..<rows.count {
             guard rows[index].nameCount > 0 else {
-                return StorageError(.invalidArgument, "the metric name of row \(index) is empty")
+                counters.rowsInvalidName &+= 1
+                warn { "the metric name of row \(index) is empty" }
+                continue
             }
+            requests &+= 1
             fingerprints[0] = engine.key.fingerprint(rows[index].name)
             if engine.tsidCache.find(fingerprints, count: 1, into: found) != 0 {
                 accept(rows[index], index, found[0])
             } else {
                 misses &+= 1
                 pending[pendingCount] = UInt32(truncatingIfNeeded: index)
-                pendingNames[pendingCount] = fingerprints[0]
+                rowNames[index] = fingerprints[0]
                 pendingCount &+= 1
             }
         }
-        engine.tsidCache.count(requests: UInt64(rows.count), misses: misses)
+        engine.tsidCache.count(requests: Int(requests), misses: Int(misses))
         if pendingCount > 0 { resolvePending(rows, target, limits: false) }
         var failure = batch.firstError
         if counters.rowsInvalidName + counters.rowsTooLongName > 0 {
@@ -287,6 +300,7 @@ final class BlockWriter: @unchecked Sendable {
         counters.perDayEntriesWritten &+= UInt64(resolved.dayEntries)
         counters.slowPerDayInserts &+= UInt64(resolved.dayEntries)
         for index in 0..<batch.nameCount { acceptRows(of: index, rows, engine, hasLimits) }
+        flushRemembered(engine)
         if let error = batch.firstError { warn { "cannot obtain or create TSID for a metric name: \(error)" } }
     }
 
@@ -298,7 +312,7 @@ final class BlockWriter: @unchecked Sendable {
         var lastIsTooLong = false
         for index in 0..<pendingCount {
             let row = Int(pending[index])
-            if hasLast, pendingNames[index] == last {
+            if hasLast, rowNames[row] == last {
                 if lastIsGood {
                     batch.appendAgain(row: row)
                 } else if lastIsTooLong {
@@ -308,7 +322,7 @@ final class BlockWriter: @unchecked Sendable {
                 }
                 continue
             }
-            last = pendingNames[index]
+            last = rowNames[row]
             hasLast = true
             lastIsGood = false
             lastIsTooLong = false
@@ -333,6 +347,19 @@ final class BlockWriter: @unchecked Sendable {
         }
     }
 
+    /// Leaves a name for the TSID cache.
+    @inline(__always) private func remember(_ name: Fingerprint, _ value: CachedTSID, _ engine: StorageEngine) {
+        newNames[newCount] = name
+        newValues[newCount] = value
+        newCount &+= 1
+        if newCount == BlockWriter.lookupMax { flushRemembered(engine) }
+    }
+
+    private func flushRemembered(_ engine: StorageEngine) {
+        engine.tsidCache.insert(newNames, newValues, count: newCount)
+        newCount = 0
+    }
+
     private func acceptRows(
         of index: Int, _ rows: UnsafeBufferPointer<MetricRow>, _ engine: StorageEngine, _ hasLimits: Bool
     ) {
@@ -343,8 +370,12 @@ final class BlockWriter: @unchecked Sendable {
             metricID: tsid.metricID)
         var isIn = false
         var isFirst = true
-        batch.forEachRow(index) { row, startsRawName in
-            if startsRawName {
+        var previous = -1
+        batch.forEachRow(index) { row, startsForm in
+            // The first row of a refused series was counted when it was refused.
+            var wasCounted = previous < 0
+            // Rows of one raw name need not have come one after the other.
+            if startsForm, previous < 0 || !BlockWriter.isSameName(rows[previous], rows[row]) {
                 switch outcome {
                 case .created where isFirst: counters.slowRowCauses.newSeries &+= 1
                 case .carriedOver where isFirst: counters.slowRowCauses.rotation &+= 1
@@ -356,7 +387,8 @@ final class BlockWriter: @unchecked Sendable {
                 switch outcome {
                 case .created, .carriedOver, .pending, .found:
                     isIn = outcome == .created || !hasLimits || isWithinLimits(tsid.metricID, engine)
-                    if isIn { engine.tsidCache.insert(engine.key.fingerprint(rows[row].name), cached) }
+                    wasCounted = true
+                    if isIn { remember(rowNames[row], cached, engine) }
                 case .open, .refused, .failed: break
                 }
                 isFirst = false
@@ -365,13 +397,21 @@ final class BlockWriter: @unchecked Sendable {
                 accept(rows[row], row, tsid)
             } else if outcome == .failed || outcome == .open {
                 counters.rowsFailed &+= 1
+            } else if !wasCounted {
+                // Every row that a limit refuses counts, not every name.
+                _ = isWithinLimits(tsid.metricID, engine)
             }
+            previous = row
         }
         switch outcome {
         case .created: counters.seriesCreated &+= 1
         case .carriedOver: counters.seriesCarriedOver &+= 1
         case .open, .pending, .found, .refused, .failed: break
         }
+    }
+
+    private static func isSameName(_ a: MetricRow, _ b: MetricRow) -> Bool {
+        a.nameCount == b.nameCount && Bytes.compare(a.name, b.name) == 0
     }
 
     // MARK: days
@@ -390,10 +430,13 @@ final class BlockWriter: @unchecked Sendable {
         let failure = register(&decision.prefills, rows, target)
         let second = register(&decision.claims, rows, target)
         for claim in decision.claims where claim.isMiss { counters.slowPerDayInserts &+= 1 }
-        // A series whose entry failed must not be taken for registered: its next rows try again.
+        // A series whose entry failed must not be taken for registered, neither here nor by blocks that found the entry
+        // on its way: its next rows try again.
+        if failure != nil { engine.active.forget(decision.prefills.lazy.map(\.metricID)) }
+        if second != nil { engine.active.forget(decision.claims.lazy.map(\.metricID)) }
         engine.active.add(
             hour: sets.currentHour, second == nil ? decision.hourIDs : [], date: DateMath.date(hour: sets.currentHour),
-            nextDay: failure == nil ? decision.nextDayIDs : [])
+            nextDay: failure == nil ? decision.nextDayIDs : [], failures: sets.failures)
         return failure ?? second
     }
 

@@ -10,7 +10,9 @@ typealias FuzzTarget = @Sendable (UnsafeRawBufferPointer) -> Void
 /// The targets by name.
 let fuzzTargets: [String: FuzzTarget] = [
     "block": fuzzBlock,
+    "cache-file": fuzzCacheFile,
     "cursor": fuzzCursor,
+    "id-files": fuzzIDFiles,
     "index-block": fuzzIndexBlock,
     "metadata": fuzzMetadata,
     "metaindex": fuzzMetaindex,

@@ -1,0 +1,109 @@
+// RowRunTests.swift - whole runs of rows through the engine, tiny, through the same entry as the command line.
+
+import StorageFiles
+import StorageRuntime
+import Testing
+import Workloads
+
+@testable import BenchHarness
+
+extension ProcessWideTests {
+    @Suite struct RowRunTests {
+        private static func request(_ profile: String, _ settings: [String]) -> RunRequest {
+            var request = EndToEndTests.request(["known_rounds=2"] + settings)
+            request.options.path = .rows
+            request.profile = profile
+            return request
+        }
+
+        private static func run(_ profile: String, _ settings: [String]) throws -> RunRecord {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = request(profile, settings)
+                request.out = directory + "/run"
+                return try EndToEndTests.run(request)
+            }
+        }
+
+        @Test func twoDeterministicRunsAreEqual() throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var records: [RunRecord] = []
+                for name in ["a", "b"] {
+                    var request = Self.request("k8s-pods", ["series=960", "rounds=4", "new_day=true"])
+                    request.out = directory + "/" + name
+                    request.options.keepsData = true
+                    request.options.forcesMerge = true
+                    records.append(try EndToEndTests.run(request))
+                }
+                let (a, b) = (records[0], records[1])
+                #expect(a.observed == b.observed)
+                #expect(Set(a.figures.keys) == Set(b.figures.keys))
+                for (name, figure) in a.figures where figure.kind == .exact && !name.hasPrefix("allocations") {
+                    #expect(figure.value == b.figures[name]?.value, "\(name)")
+                }
+                #expect(a.figure("cpu_us_per_new_series") != nil && a.figure("cpu_us_per_new_day_row") != nil)
+                let files = try EndToEndTests.contents(directory + "/a/data/table")
+                #expect(files.count > 5)
+                #expect(try EndToEndTests.contents(directory + "/b/data/table") == files)
+            }
+        }
+
+        @Test func knownRowsTakeTheFastPath() throws {
+            let record = try Self.run("rows-short", ["series=300", "rounds=4"])
+            #expect(record.observed.kind == "rows" && record.observed.rows == 1200)
+            #expect(record.figure("new_series") == 300 && record.figure("slow_row_inserts") == 300)
+            #expect(record.figure("known_rows") == 600 && record.figure("cpu_us_per_known_row") != nil)
+            #expect(record.figure("tsid_cache_hit_ratio") == 1 && record.figure("tsid_cache_requests") == 900)
+            #expect(record.figure("hour_metric_ids_hit_ratio") == 1)
+            let rounds = try #require(record.rounds)
+            #expect(rounds.map(\.rows).reduce(0, +) == 900 && rounds.allSatisfy { $0.slowRows == 0 })
+            #expect(record.alerts?.map(\.verdict) == ["PASS", "PASS", "PASS"])
+        }
+
+        @Test(arguments: [1, 3])
+        func liveRunsFindEverythingAgain(threads: Int) throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request(
+                    "churn-storm", ["series=960", "rounds=6", "row_order=shuffled", "batch_rows=100"])
+                request.out = directory + "/run"
+                request.options.mode = .live
+                request.options.threads = threads
+                let record = try EndToEndTests.run(request)
+                #expect(record.observed.readBackMissing == 0 && record.observed.readBackSeries == 62)
+                #expect(record.figure("seeks_found_ratio") == 1)
+                #expect(record.figure("new_series") == Double(record.observed.series))
+                #expect(record.alerts?.count == 3)
+            }
+        }
+
+        @Test func midnightAndRotationPassInsideARun() throws {
+            let record = try Self.run("midnight-rotation", ["series=600"])
+            #expect(record.figure("index_rotations") == 1 && record.figure("series_carried_over") == 600)
+            #expect(record.figure("slow_inserts_rotation") == 600)
+            #expect((record.figure("next_day_prefills") ?? 0) > 550)
+            let rounds = try #require(record.rounds)
+            #expect(rounds.count == 11 && rounds[5].time == "2022-01-02T00:00:00Z")
+            #expect(rounds[8].time == "2022-01-02T00:15:00Z" && rounds[8].slowRotation == 600)
+        }
+
+        @Test func aNewDayIsMeasuredWhenAskedFor() throws {
+            let record = try Self.run("rows-short", ["series=300", "rounds=2", "new_day=true"])
+            let asked = try #require(record.figure("new_day_rows"))
+            #expect(asked > 290 && asked <= 300)
+            #expect(try Self.run("rows-short", ["series=300", "rounds=2"]).figure("new_day_rows") == nil)
+        }
+
+        @Test func aStarvedCacheMisses() throws {
+            let record = try Self.run("cache-starved", ["series=1920", "cache.tsid_share=0.5"])
+            let rounds = try #require(record.rounds)
+            #expect(rounds.count == 13)
+            #expect(rounds[5].tsidCacheHitRatio > 0.2 && rounds[5].tsidCacheHitRatio < 0.9)
+            #expect(rounds[7].newSeries == 1920)
+        }
+
+        @Test func limitsOfSeriesAreCounted() throws {
+            let record = try Self.run("rows-short", ["series=300", "rounds=2", "engine.hourly_series_max=100"])
+            #expect((record.figure("rows_over_hourly_limit") ?? 0) >= 200)
+            #expect(!record.comparable)
+        }
+    }
+}
