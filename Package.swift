@@ -24,6 +24,7 @@ let package = Package(
         .executable(name: "mergeset-bench", targets: ["mergeset-bench"]),
         .library(name: "Mergeset", targets: ["Mergeset"]),
         .library(name: "SeriesIndex", targets: ["SeriesIndex"]),
+        .library(name: "SampleStore", targets: ["SampleStore"]),
         .library(name: "StorageEngine", targets: ["StorageEngine"]),
     ],
     dependencies: [
@@ -44,14 +45,19 @@ let package = Package(
         + room("Mergeset", uses: ["StorageFiles", "StorageRuntime", "StorageBytes"])
         + room(
             "SeriesIndex", uses: ["Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CIntrinsics"])
+        + room("SampleStore", uses: ["StorageFiles", "StorageRuntime", "StorageBytes", "CIntrinsics"])
         + room(
             "StorageEngine",
-            uses: ["SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes", "CIntrinsics"])
+            uses: [
+                "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes",
+                "CIntrinsics",
+            ])
         + room("Workloads", uses: ["StorageRuntime", "StorageBytes", yams])
         + room(
             "BenchHarness",
             uses: [
-                "Workloads", "StorageEngine", "SeriesIndex", "Mergeset", "StorageFiles", "StorageRuntime",
+                "Workloads", "StorageEngine", "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles",
+                "StorageRuntime",
                 "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics",
             ])
         + [

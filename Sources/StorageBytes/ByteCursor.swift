@@ -34,6 +34,13 @@ public struct ByteCursor {
 
     @inlinable mutating func skip(_ count: Int) { current += count }
 
+    /// Goes on at `address`, which lies between ``position`` and ``end``: for callers that have decoded some bytes their
+    /// own way.
+    @inlinable public mutating func move(to address: UnsafeRawPointer) {
+        precondition(address >= current && address <= end, "a cursor moves out of its bytes")
+        current = address
+    }
+
     /// Reads one byte.
     @inlinable public mutating func readByte() throws(DecodeError) -> UInt8 {
         guard remaining >= 1 else { throw .truncated }

@@ -13,7 +13,7 @@ extension ProcessWideTests {
             return options
         }()
 
-        @Test(arguments: ["sort", "memcpy", "zstd", "codec", "set", "lookup"])
+        @Test(arguments: ["sort", "memcpy", "zstd", "codec", "set", "lookup", "samples", "sample-merge"])
         func benchmarksRun(name: String) throws {
             let results = try MicroRunner(MicroBenchmark.named(name), Self.options).run()
             #expect(!results.isEmpty)
@@ -46,7 +46,9 @@ extension ProcessWideTests {
         @Test func anUnknownNameIsAnsweredWithTheNames() {
             let error = #expect(throws: HarnessError.self) { try MicroBenchmark.named("sorting") }
             #expect(error?.status == .usage)
-            #expect(error?.message.contains("codec, lookup, memcpy, merge, scan, seek, set, sort, zstd") == true)
+            #expect(
+                error?.message.contains(
+                    "codec, lookup, memcpy, merge, sample-merge, samples, scan, seek, set, sort, zstd") == true)
         }
 
         private final class Fake: MicroCase {

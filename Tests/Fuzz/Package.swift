@@ -12,6 +12,7 @@ let package = Package(
             name: "fuzz-decoders",
             dependencies: [
                 "CFuzzer", .product(name: "Mergeset", package: "mergeset-storage"),
+                .product(name: "SampleStore", package: "mergeset-storage"),
                 .product(name: "StorageEngine", package: "mergeset-storage"),
             ]),
     ],

@@ -5,6 +5,7 @@ import Glibc
 import Mergeset
 import SeriesIndex
 import StorageFiles
+import StorageBytes
 import StorageRuntime
 import Synchronization
 import TestSupport

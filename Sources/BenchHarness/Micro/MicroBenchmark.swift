@@ -78,6 +78,15 @@ public struct MicroBenchmark: Sendable {
         MicroBenchmark(
             name: "merge", summary: "merge four parts of 100 k index-shaped items into one", make: MergeCase.cases),
         MicroBenchmark(
+            name: "sample-merge",
+            summary: "merge parts of samples: overlapping blocks, blocks that are copied, fresh rows (B17)",
+            make: SampleMergeCase.cases),
+        MicroBenchmark(
+            name: "samples",
+            summary:
+                "encode and decode blocks of 8192 samples, zstd left out (B18); floats to integers; rows to blocks",
+            make: SampleInput.cases),
+        MicroBenchmark(
             name: "scan", summary: "pass over 1 M items of a warm table (B11)", make: ScanCase.cases),
         MicroBenchmark(
             name: "seek", summary: "exact seeks in 1 M items of a warm table, random keys (B10)", make: SeekCase.cases),

@@ -176,6 +176,21 @@ static inline size_t ci_find_ones(
     return found;
 }
 
+/// What ci_sum_varints has read.
+typedef struct {
+    uint32_t values, bytes;
+} ci_summed;
+
+/// Decodes zigzag varints of any mixture of lengths and adds them up: those that end among the 64 bytes at `source`, of
+/// which 72 are readable; `values` has room for 64. Stops before a varint of more than ten bytes; where that is the first
+/// one, nothing is read. Bits above bit 63 of a varint are dropped.
+///
+/// order 1: each varint is added to sums[0], which is the next value. order 2: each varint is added to sums[1], and
+/// sums[1] to sums[0], which is the next value.
+ci_summed ci_sum_varints(const uint8_t *source, int64_t *values, int order, int64_t *sums);
+/// The same in portable C, for tests.
+ci_summed ci_sum_varints_portable(const uint8_t *source, int64_t *values, int order, int64_t *sums);
+
 /// Loads and stores of single words that other threads load and store at the same time. The address is aligned.
 static inline __attribute__((always_inline)) uint64_t ci_load64(const uint64_t *address) {
     return __atomic_load_n(address, __ATOMIC_RELAXED);

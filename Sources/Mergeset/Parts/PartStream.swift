@@ -13,43 +13,6 @@ import StorageBytes
 import StorageFiles
 import StorageRuntime
 
-/// Reads consecutive pieces of a file through a large buffer.
-struct SequentialReader: ~Copyable {
-    private let file: any ReadableFile
-    private var buffer = RawBuffer(capacity: SequentialReader.stepBytes)
-    private var bufferOffset = 0
-    private var position = 0
-
-    private static let stepBytes = 256 << 10
-
-    init(_ file: any ReadableFile) { self.file = file }
-
-    /// Where the next piece starts.
-    var offset: Int { position }
-
-    /// The next `count` bytes; valid until the next call. `.corrupted` when the file ends before.
-    mutating func next(_ count: Int) throws(StorageError) -> UnsafeRawBufferPointer {
-        if position + count > bufferOffset + buffer.count { try fill(count) }
-        let start = position - bufferOffset
-        position += count
-        return UnsafeRawBufferPointer(start: buffer.base + start, count: count)
-    }
-
-    private mutating func fill(_ count: Int) throws(StorageError) {
-        guard count <= file.sizeBytes - position else {
-            throw StorageError(
-                .corrupted, "\(count) bytes are announced here, the file has \(file.sizeBytes)", path: file.path,
-                offset: position)
-        }
-        let size = min(max(count, SequentialReader.stepBytes), file.sizeBytes - position)
-        buffer.removeAll()
-        buffer.reserve(size)
-        try file.read(at: position, into: UnsafeMutableRawBufferPointer(start: buffer.end, count: size))
-        buffer.commit(size)
-        bufferOffset = position
-    }
-}
-
 /// A part being read from beginning to end.
 struct PartStream: ~Copyable {
     let part: FilePart

@@ -9,6 +9,7 @@
 // Threads: one owner at a time; the sets are immutable.
 
 import SeriesIndex
+import StorageBytes
 
 /// The decisions about one block of rows.
 struct PerDayDecision {

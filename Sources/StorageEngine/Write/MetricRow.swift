@@ -6,7 +6,9 @@
 // Threads: plain values. The bytes of a raw name must stay alive and unchanged until the call that was given the row
 // has returned.
 
+import SampleStore
 import SeriesIndex
+import StorageBytes
 import StorageRuntime
 import Synchronization
 
@@ -34,21 +36,7 @@ import Synchronization
 }
 
 /// A row as the sample store takes it.
-@frozen public struct SampleRow: Sendable {
-    /// The series.
-    public var tsid: TSID
-    /// Unix milliseconds.
-    public var timestampMs: Int64
-    /// The value.
-    public var value: Double
-
-    /// A row.
-    @inlinable public init(tsid: TSID, timestampMs: Int64, value: Double) {
-        self.tsid = tsid
-        self.timestampMs = timestampMs
-        self.value = value
-    }
-}
+public typealias SampleRow = SampleStore.SampleRow
 
 /// Where accepted rows go. Called by several threads at once.
 public protocol SampleSink: AnyObject, Sendable {

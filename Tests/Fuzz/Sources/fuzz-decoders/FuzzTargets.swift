@@ -17,6 +17,12 @@ let fuzzTargets: [String: FuzzTarget] = [
     "metadata": fuzzMetadata,
     "metaindex": fuzzMetaindex,
     "payloads": fuzzPayloads,
+    "sample-array": fuzzSampleArray,
+    "sample-block": fuzzSampleBlock,
+    "sample-header": fuzzSampleHeader,
+    "sample-index-block": fuzzSampleIndexBlock,
+    "sample-metaindex": fuzzSampleMetaindex,
+    "sample-name": fuzzSampleName,
     "tag-row": fuzzTagRow,
     "zstd": fuzzZstd,
 ]

@@ -10,8 +10,6 @@
 // The order of the fields is the order of the stored bytes. The hashes only bring series together that are read
 // together: they are never recomputed and compared, since old data holds stray values there.
 
-import StorageBytes
-
 /// A time series id.
 @frozen public struct TSID: Hashable, Comparable, Sendable {
     /// Whose series it is.
@@ -35,15 +33,6 @@ import StorageBytes
         self.jobID = jobID
         self.instanceID = instanceID
         self.metricID = metricID
-    }
-
-    /// The TSID of a new series (docs/format/series-index.md, 3.2). The source of `name` is still alive.
-    public init(of name: borrowing CanonicalName, metricID: UInt64) {
-        self.init(
-            tenant: name.tenant, metricGroupID: Hash.xxh64(name.group),
-            jobID: name.tagCount > 0 ? UInt32(truncatingIfNeeded: Hash.xxh64(name.value(0))) : 0,
-            instanceID: name.tagCount > 1 ? UInt32(truncatingIfNeeded: Hash.xxh64(name.value(1))) : 0,
-            metricID: metricID)
     }
 
     /// Reads the stored form from the first 32 of `bytes`; what follows is not looked at. Throws `.truncated`.

@@ -3,8 +3,6 @@
 //   offset 0   accountID  u32     kept as one 64-bit number whose big-endian bytes are the stored form, so that
 //          4   projectID  u32     comparing numbers is comparing stored bytes
 
-import StorageBytes
-
 /// A tenant: the account and the project within it.
 @frozen public struct Tenant: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// The account in the upper, the project in the lower 32 bits.

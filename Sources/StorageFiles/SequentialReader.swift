@@ -1,0 +1,50 @@
+// SequentialReader.swift - reads a file from its beginning to its end in pieces of any size.
+//
+//   buffer   | consumed | next piece | read ahead |      filled by calls of 256 KiB; a larger piece takes one call
+//
+// Pieces are handed out in place. A piece stays valid until the next one is asked for, since only then the buffer is
+// filled again. One owner.
+
+import StorageBytes
+import StorageRuntime
+
+/// Reads consecutive pieces of a file through a large buffer.
+public struct SequentialReader: ~Copyable {
+    private let file: any ReadableFile
+    private var buffer = RawBuffer(capacity: SequentialReader.stepBytes)
+    private var bufferOffset = 0
+    private var position = 0
+
+    private static let stepBytes = 256 << 10
+
+    /// A reader at the beginning of `file`.
+    public init(_ file: any ReadableFile) { self.file = file }
+
+    /// Where the next piece starts.
+    public var offset: Int { position }
+
+    /// The path of the file.
+    public var path: String { file.path }
+
+    /// The next `count` bytes; valid until the next call. `.corrupted` when the file ends before.
+    public mutating func next(_ count: Int) throws(StorageError) -> UnsafeRawBufferPointer {
+        if position + count > bufferOffset + buffer.count { try fill(count) }
+        let start = position - bufferOffset
+        position += count
+        return UnsafeRawBufferPointer(start: buffer.base + start, count: count)
+    }
+
+    private mutating func fill(_ count: Int) throws(StorageError) {
+        guard count <= file.sizeBytes - position else {
+            throw StorageError(
+                .corrupted, "\(count) bytes are announced here, the file has \(file.sizeBytes)", path: file.path,
+                offset: position)
+        }
+        let size = min(max(count, SequentialReader.stepBytes), file.sizeBytes - position)
+        buffer.removeAll()
+        buffer.reserve(size)
+        try file.read(at: position, into: UnsafeMutableRawBufferPointer(start: buffer.end, count: size))
+        buffer.commit(size)
+        bufferOffset = position
+    }
+}
