@@ -48,7 +48,7 @@ public final class StorageEngine: @unchecked Sendable {
     private let counters = Protected(BlockCounters())
     private let writers = Protected<[BlockWriter]>([])
     private let writerNumbers = Atomic<Int>(0)
-    private let searchVersionCounter = Atomic<UInt64>(1)
+    private let searchVersions: SearchVersions
     private let isClosed = Atomic<Bool>(false)
     private let lastWarningNanoseconds = Atomic<UInt64>(0)
     private var updates: (any BackgroundTask)?  // set in init, used in close()
@@ -105,6 +105,12 @@ public final class StorageEngine: @unchecked Sendable {
         indexOptions.table = options.table
         indexOptions.table.tagRowMerging = merging == .none ? .streaming : merging
         indexOptions.table.searchGate = gate
+        let versions = SearchVersions()
+        let onNewItems = options.table.onNewItems
+        indexOptions.table.onNewItems = {
+            versions.raise()
+            onNewItems?()
+        }
         indexOptions.dayRegistryBytesMax = max(cacheBytes / 256, 1 << 16)
         indexOptions.registersPerDay = options.registersPerDay
         let index = try SeriesIndex(
@@ -136,6 +142,7 @@ public final class StorageEngine: @unchecked Sendable {
         metricNameCache = MetricIDCache(bytesMax: cacheBytes / 10)
         minTimestampForCompositeIndexMs = composite
         searchGate = gate
+        searchVersions = versions
         let places = options.concurrentAddRowsMax > 0 ? options.concurrentAddRowsMax : CPUCount.available()
         admission = Admission(
             capacity: places, waitNanoseconds: options.addRowsWaitNanoseconds, gate: gate,
@@ -366,9 +373,16 @@ public final class StorageEngine: @unchecked Sendable {
 
     /// Grows whenever a search could find something else than before: results kept under a smaller number are stale
     /// (docs/format/series-index.md, 7.6).
-    public var searchVersion: UInt64 { searchVersionCounter.load(ordering: .relaxed) }
+    public var searchVersion: UInt64 { searchVersions.current }
 
-    private func raiseSearchVersion() { searchVersionCounter.wrappingAdd(1, ordering: .relaxed) }
+    private func raiseSearchVersion() { searchVersions.raise() }
+
+    /// The version of what searches see; the flushes of the tables raise it, too.
+    private final class SearchVersions: Sendable {
+        private let value = Atomic<UInt64>(1)
+        var current: UInt64 { value.load(ordering: .relaxed) }
+        func raise() { value.wrappingAdd(1, ordering: .relaxed) }
+    }
 
     /// The current index table, for readers that look at items.
     public var currentTable: Table { index.withTables { $0.current.table } }

@@ -23,6 +23,7 @@ extension ProcessWideTests {
             request.options.mode = .deterministic
             request.options.path = .items
             request.options.yardstickBytes = 1 << 20
+            request.options.warmMemoryBytes = 1 << 20
             request.options.yardstickItems = 5000
             return request
         }

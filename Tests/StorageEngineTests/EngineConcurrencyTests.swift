@@ -268,17 +268,32 @@ import Testing
         let engine = fixture.engine
         let count = 60
         let failures = Failures()
-        for _ in 0..<6 {
+        try engine.add(RowList((0..<count).map { (Self.raw($0, form: 0), fixture.nowMs) }))
+        let ids = Set(fixture.sink.takeRows().map(\.tsid.metricID))
+        var raws = Self.raws
+        var junk = 0
+        for _ in 0..<10 {
             try fixture.move(Span.day)
             let now = fixture.nowMs
+            try engine.flush()
             files.faults = FaultPlan(capacityBytes: files.usedSpaceBytes + random.below(3000))
+            // New series, until there is no memory left for them.
+            let before = engine.metrics.rowsFailed
+            while engine.metrics.rowsFailed == before {
+                let raw = rawName("junk", ["number": "\(junk)"])
+                raws[try #require(canonicalName(raw))] = raw
+                try? engine.add([(raw, now)])
+                junk += 1
+            }
+            let failed = engine.metrics.rowsFailed
             let errors = Protected<[StorageError]>([])
+            // The series of the second and third thread are a part of those of the first.
             together(
                 (0..<3).map { thread in
                     {
-                        for round in 0..<6 {
+                        for _ in 0..<6 {
                             let rows = RowList()
-                            for number in 0..<count where (number + round) % 3 != 0 {
+                            for number in stride(from: 0, to: count, by: 1 + 2 * thread) {
                                 rows.append(Self.raw(number, form: thread), now, Double(number))
                             }
                             do throws(StorageError) { try engine.add(rows, hint: thread) } catch {
@@ -289,16 +304,18 @@ import Testing
                 })
             errors.withLock { list in
                 failures.require(list.allSatisfy { $0.kind == .noSpace }, "\(list)")
+                failures.require(!list.isEmpty, "no call has failed")
             }
+            failures.require(engine.metrics.rowsFailed >= failed, "a counter went back")
             files.faults = FaultPlan()
             try fixture.move(11 * Span.second)
             try engine.flush()
             try engine.add(RowList((0..<count).map { (Self.raw($0, form: 0), now) }))
             let contents = try fixture.contents()
-            #expect(contents.names.count == count)
-            let today = contents.days.filter { $0.date == DateMath.date(timestampMs: now) }
-            #expect(today.count == count)
-            #expect(try contents.faults(raws: Self.raws) == [])
+            let date = DateMath.date(timestampMs: now)
+            let missing = ids.filter { !contents.days.contains(.init(date: date, metricID: $0)) }
+            #expect(missing == [])
+            #expect(try contents.faults(raws: raws) == [])
         }
         #expect(failures.all == [])
         try fixture.close()

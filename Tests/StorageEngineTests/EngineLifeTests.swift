@@ -186,6 +186,29 @@ import Testing
         try fixture.close()
     }
 
+    /// Whatever makes new items visible, or hides some, raises the version of what searches see.
+    @Test func searchVersionGrows() throws {
+        let fixture = try EngineFixture()
+        let engine = fixture.engine
+        var last = engine.searchVersion
+        func expectGrowth(_ what: Comment, _ body: () throws -> Void) throws {
+            try body()
+            #expect(engine.searchVersion > last, what)
+            last = engine.searchVersion
+        }
+        try engine.add(Self.rows(0..<3, fixture.nowMs))
+        try expectGrowth("flush by time") {
+            fixture.clock.move(milliseconds: 5 * Span.second)
+            engine.environment.scheduler.checkpoint()
+        }
+        let id = try #require(fixture.sink.takeRows().first).tsid.metricID
+        try engine.add(Self.rows(3..<6, fixture.nowMs))
+        try expectGrowth("flush") { try engine.flush() }
+        try expectGrowth("deletion") { try engine.deleteSeries([id]) }
+        try expectGrowth("rotation") { try engine.rotateIndex() }
+        try fixture.close()
+    }
+
     // MARK: open and close
 
     @Test func storageIsOpenOnce() throws {

@@ -11,7 +11,7 @@ import Testing
 @Suite struct EngineModelTests {
     @Test(arguments: TestSeeds.thisRun)
     func randomOperations(seed: UInt64) throws {
-        for round in 0..<5 {
+        for round in 0..<3 {
             let model = try EngineModel(
                 seed: Seeds.derive(seed, "round", round), isLive: false,
                 files: SimulatedFileSystem(recording: .nothing), path: "/data/storage")
@@ -25,7 +25,7 @@ import Testing
         let directory = try TemporaryDirectory()
         let model = try EngineModel(
             seed: seed, isLive: true, files: RealFileSystem(), path: directory.path("storage"))
-        for _ in 0..<150 { try model.step() }
+        for _ in 0..<100 { try model.step() }
         try model.finish()
     }
 }

@@ -45,10 +45,11 @@ import Testing
         ids.raise(above: 7)
         #expect(ids.next() == 102)
         // Numbers are unsigned, in the upper half, too.
-        ids.raise(above: 1 << 63 | 5)
-        #expect(ids.next() == 1 << 63 | 6)
+        let half: UInt64 = 1 << 63
+        ids.raise(above: half + 5)
+        #expect(ids.next() == half + 6)
         ids.raise(above: 200)
-        #expect(ids.next() == 1 << 63 | 7)
+        #expect(ids.next() == half + 7)
     }
 
     @Test func threadsNeverGetTheSameId() {

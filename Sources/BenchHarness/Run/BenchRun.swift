@@ -108,6 +108,7 @@ public struct BenchRun {
     }
 
     func openAccounts() -> Accounts {
+        if options.mode == .live { MemoryWarmUp.touch(bytes: options.warmMemoryBytes) }
         ResidentMemory.resetPeak()
         return Accounts(kernel: KernelIO.now(), files: files.counters, cpu: CPUTime.ofProcess())
     }

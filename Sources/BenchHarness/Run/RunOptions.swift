@@ -38,6 +38,8 @@ public struct RunOptions: Sendable {
     /// Bytes that the yardsticks of the memory work on, and items of those of sorting and compressing. Figures of runs
     /// with other values than these cannot be compared; tests take less.
     public var yardstickBytes = 64 << 20, yardstickItems = 100_000
+    /// Bytes of memory that are touched before the clock starts (live runs only).
+    public var warmMemoryBytes = 1 << 30
     /// Whether the yardsticks are measured.
     public var measuresYardsticks = true
     /// What the names of a profile are driven through.
@@ -80,6 +82,7 @@ public struct RunOptions: Sendable {
         ("seeks", "seeks of the seek phase"),
         ("read_back", "series that are read back"),
         ("yardsticks", "true or false: whether the machine is measured, too"),
+        ("warm_memory", "bytes of memory touched before the clock starts; 0 leaves it out"),
         ("batch_rows", "rows of an AddRows call"),
         ("row_order", "scrape, or shuffled: one permutation of the series for all rounds"),
         ("known_rounds", "rounds of known rows measured behind those of the profile; 0 leaves them out"),
@@ -130,6 +133,7 @@ public struct RunOptions: Sendable {
         }
         switch key {
         case "yardsticks": measuresYardsticks = try flag()
+        case "warm_memory": warmMemoryBytes = try number(0...1 << 40)
         case "batch_rows": batchRows = try number(1...1_000_000)
         case "row_order": rowOrder = try word(RowOrder.self)
         case "known_rounds": knownRoundsWanted = try number(0...1_000_000)

@@ -237,6 +237,8 @@ struct FingerprintTable: ~Copyable {
 
     private static let free = Entry(name: Fingerprint(high: 0, low: 0))
     private static let capacityMin = 64
+    /// Up to this size, 3 MiB, a table grows fourfold.
+    private static let fastGrowthMax = 1 << 16
 
     @inline(__always) private func home(_ name: Fingerprint) -> Int {
         Int(truncatingIfNeeded: name.low) & (capacity &- 1)
@@ -316,7 +318,11 @@ struct FingerprintTable: ~Copyable {
         }
     }
 
-    private mutating func grow() { rebuild(Swift.max(capacity * 2, FingerprintTable.capacityMin)) }
+    private mutating func grow() {
+        rebuild(
+            Swift.max(
+                capacity < FingerprintTable.fastGrowthMax ? capacity * 4 : capacity * 2, FingerprintTable.capacityMin))
+    }
 
     private mutating func rebuild(_ wanted: Int) {
         let old = entries

@@ -41,7 +41,7 @@ struct CacheEntry {
 
 /// Operations on one bucket.
 enum Bucket {
-    static let bytes = 256
+    static let bytes = 256, lines = 4
     static let words = 32
     static let slots = 6
 
@@ -211,6 +211,7 @@ final class FingerprintBuckets {
 
     private static let hugePageBytes = 2 << 20
     private static let pageBytes = 4096
+    private static let usableStepBytes = 1 << 20
 
     /// An empty shard that may grow to `bucketCountMax` buckets. When the address space does not give that much, the
     /// shard stays without buckets.
@@ -248,6 +249,10 @@ final class FingerprintBuckets {
     /// Whether the shard has its largest size.
     var isLargest: Bool { bucketCount >= bucketCountMax }
 
+    /// Whether an entry without a free slot should rather find a larger shard than have others moved for it: from nine
+    /// tenths of the slots on, that takes longer and longer.
+    private var shouldGrow: Bool { !isLargest && entryCount &* 10 >= bucketCount &* Bucket.slots &* 9 }
+
     /// The bucket with a number.
     func bucket(_ index: Int) -> BucketPointer {
         precondition(index >= 0 && index < bucketCount, "bucket \(index) of \(bucketCount)")
@@ -260,6 +265,7 @@ final class FingerprintBuckets {
         let first = range.primary(fingerprint)
         var slot = Bucket.slot(first, of: fingerprint)
         if slot >= 0 { return (first, slot) }
+        if Bucket.head(first) & Bucket.overflowBit == 0 { return nil }
         let second = range.secondary(fingerprint)
         slot = Bucket.slot(second, of: fingerprint)
         return slot >= 0 ? (second, slot) : nil
@@ -280,7 +286,9 @@ final class FingerprintBuckets {
         if target == nil || !target!.isEmpty, let other = free(second, generation), target == nil || other.isEmpty {
             target = other
         }
-        target = target ?? makeRoom(first, depth: 2, generation) ?? makeRoom(second, depth: 2, generation)
+        if target == nil, !shouldGrow {
+            target = makeRoom(first, depth: 2, generation) ?? makeRoom(second, depth: 2, generation)
+        }
         guard let target else { return .noRoom }
         if target.bucket != first { Bucket.markOverflow(first) }
         Bucket.write(target.bucket, target.slot, entry)
@@ -380,12 +388,15 @@ final class FingerprintBuckets {
     /// Makes the memory of the first `count` buckets usable; it is zero where it was never used.
     private func makeUsable(_ count: Int) -> Bool {
         let page = FingerprintBuckets.pageBytes
-        let bytes = (count * Bucket.bytes + page - 1) & ~(page - 1)
-        if bytes <= usableBytes { return true }
+        if count * Bucket.bytes <= usableBytes { return true }
+        // In large steps: each one interrupts all processors. Memory that is usable and not used costs nothing.
+        let most = (bucketCountMax * Bucket.bytes + page - 1) & ~(page - 1)
+        let step = FingerprintBuckets.usableStepBytes
+        let bytes = min(most, (count * Bucket.bytes + step - 1) & ~(step - 1))
         if mprotect(base, bytes, PROT_READ | PROT_WRITE) != 0 { return false }
         // Advice only: where it is refused, the pages stay small. Shards below a huge page are left alone, and so is the
         // last part of larger ones: a huge page may not reach beyond the limit.
-        let huge = bytes & ~(FingerprintBuckets.hugePageBytes - 1)
+        let huge = count * Bucket.bytes & ~(FingerprintBuckets.hugePageBytes - 1)
         if huge > 0 { madvise(base, huge, MADV_HUGEPAGE) }
         usableBytes = bytes
         return true

@@ -255,7 +255,7 @@ public final class TSIDCache: @unchecked Sendable {
             for index in start..<count {
                 let bucket = ranges[Int(truncatingIfNeeded: fingerprints[index].low & shardMask)].primary(
                     fingerprints[index])
-                for line in 0..<4 { ci_prefetch(UnsafeRawPointer(bucket) + 64 * line) }
+                for line in 0..<Bucket.lines { ci_prefetch(UnsafeRawPointer(bucket) + 64 * line) }
             }
         }
         for index in start..<count {
