@@ -101,4 +101,48 @@ import Testing
         #expect(items.reduce(0) { $0 + ($1.count - prefix.count) / 8 } == 1000)
         try table.close()
     }
+
+    /// Held ids that reach beyond the start of a stored block of the same tag: written before it, in rows of 126, the
+    /// last of them would start behind the block's first.
+    @Test(arguments: [1, 2, 3, 5]) func aStoredBlockDoesNotOvertakeIDsThatAreHeld(interleaved: Int) throws {
+        let prefix: [UInt8] = [1] + bigEndian(0) + Array("a".utf8) + [1] + Array("b".utf8) + [1]
+        func row(_ ids: [UInt64]) -> [UInt8] { prefix + ids.flatMap { bigEndian($0) } }
+        var sources: [[[UInt8]]] = (0..<interleaved).map { part in
+            [row((0..<126).map { UInt64(1 + 2 * part + 2 * interleaved * $0) })]
+        }
+        sources.append((0..<60).map { block in row((0..<126).map { UInt64(260 + 2 * (126 * block + $0)) }) })
+        try checkMerge(of: sources)
+    }
+
+    /// Rows behind a stored block that start with the id of its last row: united, they must not get before it.
+    @Test func rowsWithTheFirstIDOfAStoredBlockStayBehindIt() throws {
+        let prefix: [UInt8] = [1] + bigEndian(0) + Array("a".utf8) + [1] + Array("b".utf8) + [1]
+        func row(_ ids: [UInt64]) -> [UInt8] { prefix + ids.flatMap { bigEndian($0) } }
+        // Ids that do not compress: short blocks are not passed on.
+        var random = SplitMix64(seed: 1)
+        let block = (0..<60).map { (number: UInt64) -> [UInt8] in
+            let tail = (0..<100).map { _ in 1000 + random.next() % 1_000_000 }
+            return row([number * 10, number * 10 + 5] + Set(tail).sorted())
+        }
+        try checkMerge(of: [block, [row([590, 596])], [row([590, 597])], [row([591])]])
+    }
+
+    /// Merges parts of these items, each a part of its own, with stored blocks passed on; the result must be in order.
+    private func checkMerge(of sources: [[[UInt8]]]) throws {
+        let files = SimulatedFileSystem()
+        try files.makeDirectory("/table", parents: true)
+        var parts: [FilePart] = []
+        for (index, items) in sources.enumerated() {
+            parts.append(try PartFixtures.part(items, in: "/table", suffix: UInt64(index), on: files))
+        }
+        var merger = try Merger(runs: [], parts: parts)
+        var hook = TagRowMerger(path: "/table")
+        var writer = try PartWriter(directory: "/table/building", level: 1, files: files)
+        _ = try MergeLoop.run(
+            &merger, through: &hook, into: &writer, keepsStoredBlocks: true, isCancelled: { false })
+        let part = try PartFixtures.finish(&writer, table: "/table", suffix: 100, on: files)
+        let items = try PartFixtures.streamed(part)
+        #expect(zip(items, items.dropFirst()).allSatisfy { isSmaller($0, $1) })
+        #expect(normalised(items) == normalised(sources.flatMap { $0 }))
+    }
 }

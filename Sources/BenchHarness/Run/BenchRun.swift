@@ -171,7 +171,9 @@ public struct BenchRun {
         measured.figures.set("normalised_items_in_table", contents.normalisedItems)
         measured.figures.set("index_bytes_per_item", Double(left.sizeBytes) / Double(contents.normalisedItems))
         if contents.unorderedItems > 0 {
-            measured.fail("\(contents.unorderedItems) items of the table are out of order")
+            measured.fail(
+                "\(contents.unorderedItems) items of the table are out of order, the first: "
+                    + (contents.firstUnordered ?? ""))
         }
         if contents.normalisedItems > left.normalisedItemsAdded {
             measured.fail(

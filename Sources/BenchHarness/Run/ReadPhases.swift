@@ -76,6 +76,7 @@ struct ScanPhase {
         var digest: UInt64
         var normalisedItems: UInt64
         var unorderedItems: UInt64
+        var firstUnordered: String?
     }
 
     /// One pass in which the consumer hashes the first 8 bytes of each item.
@@ -121,6 +122,7 @@ struct ScanPhase {
         try Interrupt.check()
         let value = digest.finish()
         return Contents(
-            digest: value, normalisedItems: digest.normalisedItems, unorderedItems: digest.unorderedItems)
+            digest: value, normalisedItems: digest.normalisedItems, unorderedItems: digest.unorderedItems,
+            firstUnordered: digest.firstUnordered)
     }
 }

@@ -17,6 +17,8 @@ public struct StoreDigest: ~Copyable {
     public private(set) var normalisedItems: UInt64 = 0
     /// Items that arrived out of order: 0 in a sound table.
     public private(set) var unorderedItems: UInt64 = 0
+    /// The first of them with the item before it, in hex, at most 400 bytes of each from where they differ on.
+    public private(set) var firstUnordered: String?
 
     private let digest = Digest()
     /// Pieces on their way to the digest, so that it is called for kilobytes and not for items.
@@ -37,7 +39,10 @@ public struct StoreDigest: ~Copyable {
     /// Takes the next item of the table.
     public mutating func add(_ item: UnsafeRawBufferPointer) {
         let order = hasPrevious ? Bytes.compare(previous.bytes, item) : -1
-        if order > 0 { unorderedItems += 1 }
+        if order > 0 {
+            unorderedItems += 1
+            if firstUnordered == nil { firstUnordered = describe(item) }
+        }
         if order == 0 { return }
         previous.removeAll()
         previous.append(item)
@@ -63,6 +68,16 @@ public struct StoreDigest: ~Copyable {
         digest.add(pieces.bytes)
         pieces.removeAll()
         return digest.value
+    }
+
+    private func describe(_ item: UnsafeRawBufferPointer) -> String {
+        let before = previous.bytes
+        var common = 0
+        while common < min(before.count, item.count), before[common] == item[common] { common += 1 }
+        func text(_ bytes: UnsafeRawBufferPointer) -> String {
+            Hex.encode(Array(bytes.dropFirst(common).prefix(400))) + " (\(bytes.count) bytes)"
+        }
+        return "common \(Hex.encode(Array(item.prefix(common)))), then \(text(before)) before \(text(item))"
     }
 
     private mutating func flushIDs() {

@@ -13,6 +13,8 @@ import StorageRuntime
 protocol MergeHook: ~Copyable {
     /// Whether blocks that no other source overlaps may be passed on as they are stored.
     static var allowsStoredBlocks: Bool { get }
+    /// Whether rows of one tag may be united.
+    static var unitesTagRows: Bool { get }
 
     /// Takes the next item.
     ///
@@ -21,8 +23,17 @@ protocol MergeHook: ~Copyable {
         _ item: UnsafeRawPointer, _ length: Int, sharing shared: Int, into writer: inout PartWriter
     ) throws(StorageError)
 
+    /// Whether all that is held back is smaller than an item, which shares `shared` bytes with the item taken last: a
+    /// stored block that starts with it may be passed on then.
+    func mayPassOn(_ item: UnsafeRawPointer, _ length: Int, sharing shared: Int) -> Bool
+
     /// Writes what is still held back: at the end, and before a block is passed on.
     mutating func drain(into writer: inout PartWriter) throws(StorageError)
+}
+
+extension MergeHook where Self: ~Copyable {
+    static var unitesTagRows: Bool { false }
+    func mayPassOn(_ item: UnsafeRawPointer, _ length: Int, sharing shared: Int) -> Bool { true }
 }
 
 /// Writes every item.
@@ -63,10 +74,12 @@ enum MergeLoop {
         let keepsStoredBlocks = keepsStoredBlocks && Hook.allowsStoredBlocks
         while try merger.next() {
             if taken & 0xFFF == 0, isCancelled() { throw StorageError(.closed, "the merge was abandoned") }
-            if keepsStoredBlocks, merger.isAtSeparateBlock() {
+            if keepsStoredBlocks, merger.isAtSeparateBlock(unitingTagRows: Hook.unitesTagRows) {
                 let header = merger.storedHeader
                 let open = writer.openBlockBytes
-                if open == 0 || open >= openBytesMin, header.itemsSize + header.lensSize >= storedBytesMin {
+                if open == 0 || open >= openBytesMin, header.itemsSize + header.lensSize >= storedBytesMin,
+                    hook.mayPassOn(merger.item, merger.length, sharing: merger.shared)
+                {
                     try hook.drain(into: &writer)
                     try merger.passOnBlock(to: &writer)
                     taken &+= UInt64(header.itemsCount)

@@ -188,7 +188,11 @@ struct Merger: ~Copyable {
     // MARK: passing on whole blocks
 
     /// Whether the item delivered last starts a stored block that no head of another source overlaps.
-    func isAtSeparateBlock() -> Bool {
+    ///
+    /// - Parameter unitingTagRows: Whether rows behind the block may be united with each other. A row with the tag and
+    ///   the first id of the block's last one counts as overlapping then: united with the next rows it could become
+    ///   smaller than that.
+    func isAtSeparateBlock(unitingTagRows: Bool) -> Bool {
         let index = Int(winner.source)
         guard sources[index].isAtStoredBlock else { return false }
         return sources[index].withUpperBound { bound in
@@ -198,14 +202,24 @@ struct Merger: ~Copyable {
                 let other = nodes[position]
                 if other.shared >= 0 {
                     let source = Int(other.source)
-                    let order = Bytes.compare(
-                        bound, UnsafeRawBufferPointer(start: sources[source].item, count: sources[source].length))
-                    if order > 0 { return false }
+                    let head = UnsafeRawBufferPointer(start: sources[source].item, count: sources[source].length)
+                    if Bytes.compare(bound, head) > 0 { return false }
+                    if unitingTagRows, Merger.haveSameFirstID(bound, head) { return false }
                 }
                 position >>= 1
             }
             return true
         }
+    }
+
+    /// Whether two rows have one tag and the same first id.
+    private static func haveSameFirstID(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+        guard let kind = a.first, kind == TagRow.globalKind || kind == TagRow.perDayKind, b.first == kind,
+            let row = try? TagRow(a), b.count >= row.prefixLength + 8
+        else { return false }
+        let count = row.prefixLength + 8
+        return Bytes.compare(
+            UnsafeRawBufferPointer(rebasing: a[..<count]), UnsafeRawBufferPointer(rebasing: b[..<count])) == 0
     }
 
     /// Header of the block that the item delivered last starts.

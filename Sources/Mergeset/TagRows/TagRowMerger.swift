@@ -24,6 +24,7 @@ import StorageRuntime
 /// Unites tag rows in a merged stream.
 struct TagRowMerger: ~Copyable, MergeHook {
     static var allowsStoredBlocks: Bool { true }
+    static var unitesTagRows: Bool { true }
 
     /// The first row of the current prefix.
     private var first = RawBuffer(capacity: 2048)
@@ -78,6 +79,16 @@ struct TagRowMerger: ~Copyable, MergeHook {
         } else {
             try writer.append(item, length, sharing: shared)
         }
+    }
+
+    /// A block that goes on with the tag at hand must not start below an id that is held: what is held becomes rows of
+    /// its own, and one of them could start behind the block's first.
+    func mayPassOn(_ item: UnsafeRawPointer, _ length: Int, sharing shared: Int) -> Bool {
+        guard prefixCount > 0, shared >= prefixCount else { return true }
+        // A single row is written as it came, in its place.
+        if isAlone { return true }
+        guard length &- prefixCount >= 8, strays.isEmpty else { return false }
+        return idCount == 0 || ids[idCount &- 1] < BigEndian.load64(item + prefixCount)
     }
 
     mutating func drain(into writer: inout PartWriter) throws(StorageError) {
