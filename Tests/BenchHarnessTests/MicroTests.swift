@@ -48,7 +48,7 @@ extension ProcessWideTests {
             #expect(error?.status == .usage)
             #expect(
                 error?.message.contains(
-                    "codec, lookup, memcpy, merge, sample-merge, samples, scan, seek, set, sort, zstd") == true)
+                    "codec, lookup, memcpy, merge, names, sample-merge, samples, scan, seek, set, sort, zstd") == true)
         }
 
         private final class Fake: MicroCase {

@@ -224,6 +224,24 @@ import Testing
         }
     }
 
+    /// Items and shared prefixes whose lengths lie around those of the registers that decoding works with, and around the
+    /// longest number that has one byte; in runs of a length that is read at once, and of one that is not.
+    @Test(arguments: [1, 7, 8, 9, 19]) func lengthsAtTheEdges(run: Int) throws {
+        let edges = [0, 1, 15, 16, 17, 31, 32, 33, 48, 127, 128, 129]
+        for first in edges {
+            for shared in edges where shared <= first {
+                for rest in edges where rest > 0 {
+                    var items = [(0..<first).map { _ in UInt8(100) }]
+                    for number in 0..<run {
+                        let tail = (1..<rest).map { UInt8(truncatingIfNeeded: number &+ $0) }
+                        items.append(items[0].prefix(shared) + [UInt8(101 + number)] + tail)
+                    }
+                    try checkRoundTrip(items)
+                }
+            }
+        }
+    }
+
     private func checkRoundTrip(_ items: [[UInt8]]) throws {
         guard !items.isEmpty else { return }
         var encoder = encoder(items)

@@ -143,7 +143,7 @@ private final class Model {
             let key = randomKey(items)
             let start = lowerBound(items, key)
             let expected = items[start...].first
-            switch random.below(3) {
+            switch random.below(4) {
             case 0:
                 try cursor.seek(bytes: key)
                 let isThere = try cursor.next()
@@ -153,6 +153,13 @@ private final class Model {
                 let first = items[lowerBound(items, prefix)...].first
                 let found = try cursor.first(withPrefix: prefix)
                 #expect(found == (first?.starts(with: prefix) == true ? first : nil))
+            case 2:
+                let prefix = random.below(2) == 0 ? key : Array(key.prefix(random.below(4)))
+                let first = items[lowerBound(items, prefix)...].first
+                let found = try cursor.any(withPrefix: prefix)
+                #expect((found != nil) == (first?.starts(with: prefix) == true), "seed \(seed), prefix \(prefix)")
+                if let found { #expect(found.starts(with: prefix) && distinct.contains(found)) }
+                #expect(try !cursor.next())
             default:
                 try cursor.seek(bytes: key)
                 guard try cursor.next(), cursor.item.count > 0 else { continue }

@@ -48,6 +48,14 @@ extension TableCursor {
         return isFound ? [UInt8](item) : nil
     }
 
+    /// Some item with the prefix; nil when there is none.
+    mutating func any(withPrefix prefix: [UInt8]) throws(StorageError) -> [UInt8]? {
+        let isFound = try prefix.withUnsafeBufferPointer { key throws(StorageError) in
+            try anyWithPrefix(UnsafeRawBufferPointer(key))
+        }
+        return isFound ? [UInt8](item) : nil
+    }
+
     /// Up to `count` further items.
     mutating func take(_ count: Int) throws(StorageError) -> [[UInt8]] {
         var items: [[UInt8]] = []

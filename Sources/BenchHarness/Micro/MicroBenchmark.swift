@@ -78,6 +78,9 @@ public struct MicroBenchmark: Sendable {
         MicroBenchmark(
             name: "merge", summary: "merge four parts of 100 k index-shaped items into one", make: MergeCase.cases),
         MicroBenchmark(
+            name: "names", summary: "look up long names, known and new ones, in a warm table of 14 parts",
+            make: NameSeekCase.cases),
+        MicroBenchmark(
             name: "sample-merge",
             summary: "merge parts of samples: overlapping blocks, blocks that are copied, fresh rows (B17)",
             make: SampleMergeCase.cases),

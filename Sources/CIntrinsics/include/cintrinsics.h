@@ -216,6 +216,24 @@ static inline __attribute__((always_inline)) void ci_fence_acquire(void) { __ato
 /// Loads and stores before the fence stay before stores behind it.
 static inline __attribute__((always_inline)) void ci_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 
+/// Writes the eight bytes of `bytes`, the lowest first, as numbers of 32 bits, each plus `more`.
+static inline __attribute__((always_inline)) void ci_widen8(uint64_t bytes, uint32_t more, uint32_t *target) {
+#if defined(__SSE2__)
+    __m128i zero = _mm_setzero_si128(), add = _mm_set1_epi32((int)more);
+    __m128i words = _mm_unpacklo_epi8(_mm_cvtsi64_si128((long long)bytes), zero);
+    _mm_storeu_si128((__m128i *)target, _mm_add_epi32(_mm_unpacklo_epi16(words, zero), add));
+    _mm_storeu_si128((__m128i *)(target + 4), _mm_add_epi32(_mm_unpackhi_epi16(words, zero), add));
+#else
+    for (int i = 0; i < 8; i++) target[i] = (uint32_t)(bytes >> (8 * i) & 0xFF) + more;
+#endif
+}
+
+/// 32 bytes of ones, then 32 bytes of zeros: at 32 - n starts a mask of the first n of 32 bytes.
+static inline const void *ci_prefix_masks(void) {
+    static const uint64_t masks[8] = {~(uint64_t)0, ~(uint64_t)0, ~(uint64_t)0, ~(uint64_t)0, 0, 0, 0, 0};
+    return masks;
+}
+
 /// Names the calling thread (15 bytes at most), for profilers.
 void ci_set_thread_name(const char *name);
 

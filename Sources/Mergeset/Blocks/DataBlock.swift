@@ -12,8 +12,8 @@ final class DataBlock: @unchecked Sendable {
 
     /// A block of decoded items, at least one.
     init(_ items: consuming DecodedItems) {
-        let offsets = items.offsets
-        keys = SearchKeys(count: items.count, base: items.data.base) { Int(offsets[$0]) }
+        keys = SearchKeys(
+            count: items.count, base: items.data.base, offsets: items.offsets, shared: items.shared)
         memoryBytes = items.memoryBytes + keys.memoryBytes + 128
         self.items = items
     }
@@ -22,6 +22,11 @@ final class DataBlock: @unchecked Sendable {
     var firstAddress: UInt { keys.firstAddress }
 
     /// Position of the first item that is not smaller than `target`, in `0...count`.
-    @inline(__always)
     func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) }
+
+    /// The place of a target that is greater than the first item and shares exactly `sharedWithFirst` bytes with it; -1 when
+    /// that is not known.
+    func place(_ target: UnsafeRawBufferPointer, sharedWithFirst: Int) -> SearchKeys.Place {
+        keys.find(target, sharedWithFirst: sharedWithFirst)
+    }
 }

@@ -10,6 +10,7 @@
 //
 // Threads: one owner while decoding; afterwards read-only and shareable.
 
+import CIntrinsics
 import StorageBytes
 
 /// The items of a decoded block. Reusable: decoding replaces the contents and keeps the memory.
@@ -157,85 +158,101 @@ public struct DecodedItems: ~Copyable, @unchecked Sendable {
         count = n
     }
 
-    /// Fills `shared` (common prefix included) and `offsets` from the lens payload; returns the bytes of all items.
+    /// Fills `shared` with what each item shares with the one before, and `offsets[1 + i]` with the length of item i, both
+    /// without the common prefix, from the lens payload; returns the bytes of all items. Of the first item nothing is
+    /// left to find out: its entries are as they will be.
     private mutating func decodeLengths(
         _ n: Int, _ cp: Int, _ firstCount: Int, _ lens: UnsafeRawBufferPointer
     ) throws(DecodeError) -> Int {
+        guard firstCount <= Limits.decodedBytesMax else { throw .outOfRange }
         shared[0] = 0
         offsets[0] = 0
         offsets[1] = UInt32(firstCount)
-        guard n > 1 else {
-            guard lens.count == 0 else { throw .trailingBytes }
-            return firstCount
-        }
         var cursor = ByteCursor(lens)
-        let limit = UInt64(Limits.decodedBytesMax)
-        let shared = self.shared
-        let offsets = self.offsets
-        var value: UInt64 = 0
-        try DecodedItems.readEach(n &- 1, &cursor) { index, difference throws(DecodeError) in
-            value ^= difference
-            guard value <= limit else { throw .outOfRange }
-            shared[index &+ 1] = UInt32(truncatingIfNeeded: value)
-        }
-        value = UInt64(firstCount - cp)
-        var total = UInt64(firstCount)
-        try DecodedItems.readEach(n &- 1, &cursor) { index, difference throws(DecodeError) in
-            value ^= difference
-            guard value <= limit else { throw .outOfRange }
-            total &+= value &+ UInt64(cp)
-            guard total <= limit else { throw .outOfRange }
-            offsets[index &+ 2] = UInt32(truncatingIfNeeded: total)
-        }
+        _ = try DecodedItems.readDifferences(&cursor, n - 1, first: 0, into: shared + 1)
+        let sum = try DecodedItems.readDifferences(&cursor, n - 1, first: UInt64(firstCount - cp), into: offsets + 2)
         try cursor.finish()
-        return Int(total)
+        return firstCount + (n - 1) * cp + Int(sum)
     }
 
-    /// Reads `count` variable-length integers. Most have one byte: four of those are read at once.
+    /// Reads `count` numbers, each stored as a variable-length integer by its difference (exclusive or) to the one before;
+    /// `first` is what is before them. Returns their sum.
+    ///
+    /// Most differences have one byte. Eight of those are read at once: they change the low 7 bits only, and three shifts
+    /// carry each of them on to all numbers behind.
     @inline(__always)
-    private static func readEach(
-        _ count: Int, _ cursor: inout ByteCursor, _ body: (Int, UInt64) throws(DecodeError) -> Void
-    ) throws(DecodeError) {
+    private static func readDifferences(
+        _ cursor: inout ByteCursor, _ count: Int, first: UInt64, into target: UnsafeMutablePointer<UInt32>
+    ) throws(DecodeError) -> UInt64 {
+        let limit = UInt64(Limits.decodedBytesMax)
+        var value = first
+        var sum: UInt64 = 0
         var index = 0
         while index < count {
-            if index &+ 4 <= count, cursor.remaining >= 4 {
-                let word = UInt32(littleEndian: cursor.position.loadUnaligned(as: UInt32.self))
-                if word & 0x8080_8080 == 0 {
-                    try body(index, UInt64(word & 0xFF))
-                    try body(index &+ 1, UInt64(word &>> 8 & 0xFF))
-                    try body(index &+ 2, UInt64(word &>> 16 & 0xFF))
-                    try body(index &+ 3, UInt64(word &>> 24))
-                    _ = try cursor.readBytes(4)
-                    index &+= 4
+            if index &+ 8 <= count, cursor.remaining >= 8, value < limit {
+                let bytes = UInt64(littleEndian: cursor.position.loadUnaligned(as: UInt64.self))
+                if bytes & 0x8080_8080_8080_8080 == 0 {
+                    let high = value & ~0x7F
+                    var low = bytes ^ (value & 0x7F)
+                    low ^= low &<< 8
+                    low ^= low &<< 16
+                    low ^= low &<< 32
+                    ci_widen8(low, UInt32(truncatingIfNeeded: high), target + index)
+                    value = high | low &>> 56
+                    let pairs = (low & 0x00FF_00FF_00FF_00FF) &+ (low &>> 8 & 0x00FF_00FF_00FF_00FF)
+                    sum &+= 8 &* high &+ (pairs &* 0x0001_0001_0001_0001) &>> 48
+                    index &+= 8
+                    _ = try cursor.readBytes(8)
                     continue
                 }
             }
-            try body(index, try cursor.readVarint())
+            value ^= try cursor.readVarint()
+            guard value <= limit else { throw .outOfRange }
+            target[index] = UInt32(truncatingIfNeeded: value)
+            sum &+= value
             index &+= 1
         }
+        return sum
     }
 
+    /// Makes the items, and turns the lengths into offsets.
+    ///
+    /// The first 32 bytes of the item before are kept in registers: what the next one shares with it comes from there, for
+    /// memory that was written a moment ago, in other pieces than it is read in, is slow to read.
     private mutating func rebuild(
         _ n: Int, _ cp: Int, _ firstItem: UnsafeRawBufferPointer, _ items: UnsafeRawBufferPointer, _ total: Int
     ) throws(DecodeError) {
         let base = data.base
         let shared = self.shared
         let offsets = self.offsets
+        let masks = ci_prefix_masks().unsafelyUnwrapped
         if let address = firstItem.baseAddress { base.copyMemory(from: address, byteCount: firstItem.count) }
-        var source = items.baseAddress ?? UnsafeRawPointer(base)
-        var left = items.count
+        let itemsStart = items.baseAddress ?? UnsafeRawPointer(base)
+        let itemsEnd = itemsStart + items.count
+        var source = itemsStart
         var previous = UnsafeRawPointer(base)
         var previousCount = firstItem.count
+        var head = Head(previous)
         var out = base + firstItem.count
         for index in 1..<max(n, 1) {
             let prefix = Int(shared[index]) &+ cp
-            let length = Int(offsets[index &+ 1] &- offsets[index])
+            let length = Int(offsets[index &+ 1]) &+ cp
             let rest = length &- prefix
             guard rest >= 0, prefix <= previousCount else { throw .inconsistent }
-            guard rest <= left else { throw .truncated }
-            // Both copies may run past their ends: what follows is written later, and the last item has the slack.
-            ShortCopy.copy(previous, to: out, prefix)
-            ShortCopy.copy(source, to: out + prefix, rest)
+            guard rest <= itemsEnd - source else { throw .truncated }
+            // All copies may run past their ends: what follows is written later, and the last item has the slack.
+            if prefix <= Head.count, prefix <= source - itemsStart {
+                let shifted = source - prefix
+                head.replace(behind: prefix, by: shifted, masks)
+                head.store(out)
+                if length > Head.count {
+                    ShortCopy.copy(shifted + Head.count, to: out + Head.count, length &- Head.count)
+                }
+            } else {
+                ShortCopy.copy(previous, to: out, prefix)
+                ShortCopy.copy(source, to: out + prefix, rest)
+                head = Head(out)
+            }
             var exact = prefix
             if prefix < previousCount {
                 guard rest > 0 else { throw .unsorted }
@@ -252,13 +269,44 @@ public struct DecodedItems: ~Copyable, @unchecked Sendable {
             }
             shared[index] = UInt32(truncatingIfNeeded: exact)
             source += rest
-            left &-= rest
             previous = UnsafeRawPointer(out)
             previousCount = length
             out += length
+            offsets[index &+ 1] = UInt32(truncatingIfNeeded: out - base)
         }
-        guard left == 0 else { throw .trailingBytes }
+        guard source == itemsEnd else { throw .trailingBytes }
         data.commit(total)
+    }
+
+    /// The first 32 bytes of an item, in registers; behind a shorter item they are anything.
+    private struct Head {
+        static var count: Int { 32 }
+        private var low: SIMD2<UInt64>
+        private var high: SIMD2<UInt64>
+
+        /// 32 bytes are readable at `start`.
+        @inline(__always)
+        init(_ start: UnsafeRawPointer) {
+            low = start.loadUnaligned(as: SIMD2<UInt64>.self)
+            high = start.loadUnaligned(fromByteOffset: 16, as: SIMD2<UInt64>.self)
+        }
+
+        /// Keeps the first `prefix` bytes and takes the others from the same places at `other`.
+        @inline(__always)
+        mutating func replace(behind prefix: Int, by other: UnsafeRawPointer, _ masks: UnsafeRawPointer) {
+            let mask = masks + (Head.count &- prefix)
+            let lowMask = mask.loadUnaligned(as: SIMD2<UInt64>.self)
+            let highMask = mask.loadUnaligned(fromByteOffset: 16, as: SIMD2<UInt64>.self)
+            let new = Head(other)
+            low = low & lowMask | new.low & ~lowMask
+            high = high & highMask | new.high & ~highMask
+        }
+
+        @inline(__always)
+        func store(_ target: UnsafeMutableRawPointer) {
+            target.storeBytes(of: low, as: SIMD2<UInt64>.self)
+            target.storeBytes(of: high, toByteOffset: 16, as: SIMD2<UInt64>.self)
+        }
     }
 }
 

@@ -12,8 +12,11 @@ final class IndexBlock: @unchecked Sendable {
     let count: Int
     /// The first items once more, one behind the other.
     private let firstItems: RawBuffer
+    private let firstItemStarts: UnsafeMutablePointer<UInt32>
     private let keys: SearchKeys
     let memoryBytes: Int
+    /// Whether the block begins with the item that the metaindex says.
+    private let startsAsAnnounced: Bool
 
     private struct Entry {
         var header: BlockHeader
@@ -24,7 +27,9 @@ final class IndexBlock: @unchecked Sendable {
     }
 
     /// Parses a decompressed index block, which must hold exactly `count` headers in ascending order of first items.
-    init(_ payload: consuming RawBuffer, count: Int) throws(DecodeError) {
+    ///
+    /// - Parameter announced: The first item as the metaindex has it.
+    init(_ payload: consuming RawBuffer, count: Int, announced: UnsafeRawBufferPointer? = nil) throws(DecodeError) {
         // A header has at least 31 bytes: a huge count is refused before anything is reserved.
         guard count > 0, count <= payload.count / (BlockHeader.fixedBytes + 2) else {
             throw count > 0 ? .truncated : .outOfRange
@@ -37,23 +42,33 @@ final class IndexBlock: @unchecked Sendable {
             throw error
         }
         var strings = RawBuffer(capacity: payload.count)
-        var ends = [0]
+        let starts = UnsafeMutablePointer<UInt32>.allocate(capacity: count + 1)
         for index in 0..<count {
+            starts[index] = UInt32(truncatingIfNeeded: strings.count)
             strings.append(
                 UnsafeRawBufferPointer(
                     start: payload.base + parsed[index].firstItemOffset, count: parsed[index].firstItemCount))
-            ends.append(strings.count)
         }
-        keys = SearchKeys(count: count, base: strings.base) { ends[$0] }
+        starts[count] = UInt32(truncatingIfNeeded: strings.count)
+        keys = SearchKeys(count: count, base: strings.base, offsets: starts)
+        firstItemStarts = starts
+        startsAsAnnounced =
+            announced.map {
+                Bytes.compare($0, UnsafeRawBufferPointer(start: strings.base, count: Int(starts[1]))) == 0
+            } ?? false
         firstItems = strings
         entries = parsed
         self.count = count
         memoryBytes =
-            payload.capacity + firstItems.capacity + count * MemoryLayout<Entry>.stride + keys.memoryBytes + 128
+            payload.capacity + firstItems.capacity + count * (MemoryLayout<Entry>.stride + 4) + keys.memoryBytes
+            + 128
         self.payload = payload
     }
 
-    deinit { entries.deallocate() }
+    deinit {
+        entries.deallocate()
+        firstItemStarts.deallocate()
+    }
 
     private static func parse(
         _ bytes: UnsafeRawBufferPointer, _ count: Int, into entries: UnsafeMutablePointer<Entry>
@@ -97,4 +112,12 @@ final class IndexBlock: @unchecked Sendable {
 
     /// Position of the first block whose first item is not smaller than `target`, in `0...count`.
     func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) }
+
+    /// The same, and what the target shares with the first item before it.
+    ///
+    /// - Parameter sharedWithFirst: Bytes that the target shares with the first item that the metaindex announces, exactly,
+    ///   which is smaller; -1 when that is not known.
+    func place(_ target: UnsafeRawBufferPointer, sharedWithFirst: Int) -> SearchKeys.Place {
+        keys.find(target, sharedWithFirst: startsAsAnnounced ? sharedWithFirst : -1)
+    }
 }

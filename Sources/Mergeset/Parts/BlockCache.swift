@@ -82,8 +82,11 @@ final class BlockCache<Block: CachedBlock>: @unchecked Sendable {
     }
 
     /// The block with this number, if it is kept.
+    func get(_ index: Int) -> Block? { getRetained(index)?.takeRetainedValue() }
+
+    /// As ``get(_:)``; the caller owns the reference and has to release it.
     @inline(__always)
-    func get(_ index: Int) -> Block? {
+    func getRetained(_ index: Int) -> Unmanaged<Block>? {
         assert(index >= 0 && index < count)
         guard slots[index].load(ordering: .relaxed) & Self.pointerMask != 0 else { return nil }
         SearchKeys.prefetch(hints[index].load(ordering: .relaxed))
@@ -92,7 +95,7 @@ final class BlockCache<Block: CachedBlock>: @unchecked Sendable {
             slots[index].store(word, ordering: .releasing)
             return nil
         }
-        let block = Self.block(word).takeUnretainedValue()
+        let block = Self.block(word).retain()
         slots[index].store(word | Self.usedBit, ordering: .releasing)
         return block
     }

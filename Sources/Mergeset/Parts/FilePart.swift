@@ -118,29 +118,24 @@ final class FilePart: @unchecked Sendable {
 
     // MARK: random access
 
+    /// Index block `row`, in `0..<metaindex.count`, if it is in the cache. The caller owns the reference.
+    @inline(__always)
+    func cachedIndexBlock(_ row: Int) -> Unmanaged<IndexBlock>? { indexBlocks.getRetained(row) }
+
+    /// Data block `number` of index block `row`, if it is in the cache. The caller owns the reference.
+    @inline(__always)
+    func cachedDataBlock(_ row: Int, _ number: Int) -> Unmanaged<DataBlock>? {
+        dataBlocks.getRetained(metaindex.headersBefore(row) &+ number)
+    }
+
     /// Index block `row`, in `0..<metaindex.count`, from the cache or from the file.
     ///
     /// - Parameter hit: Set when it came from the cache.
     func indexBlock(_ row: Int, hit: inout Bool) throws(StorageError) -> IndexBlock {
-        if let block = indexBlocks.get(row) {
-            hit = true
-            return block
-        }
-        hit = false
-        let place = metaindex[row]
-        let stored = try FilePart.read(index, place.offset, place.size)
-        let block: IndexBlock
-        do throws(DecodeError) {
-            var payload = RawBuffer()
-            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: Limits.indexBlockDecodedBytesMax)
-            block = try IndexBlock(payload, count: place.headersCount)
-        } catch {
-            throw StorageError(
-                .corrupted, "index block \(row) does not decode: \(error)", path: index.path,
-                offset: Int(clamping: place.offset))
-        }
-        indexBlocks.put(row, block, mayEvict: true)
-        return block
+        let cached = cachedIndexBlock(row)
+        hit = cached != nil
+        if let cached { return cached.takeRetainedValue() }
+        return try readIndexBlock(row)
     }
 
     /// Data block `number` of index block `row`, from the cache or from the files.
@@ -151,12 +146,37 @@ final class FilePart: @unchecked Sendable {
     func dataBlock(
         _ row: Int, _ headers: IndexBlock, _ number: Int, mayEvict: Bool, hit: inout Bool
     ) throws(StorageError) -> DataBlock {
-        let slot = metaindex[row].headersBefore + number
-        if let block = dataBlocks.get(slot) {
-            hit = true
-            return block
+        let cached = cachedDataBlock(row, number)
+        hit = cached != nil
+        if let cached { return cached.takeRetainedValue() }
+        return try readDataBlock(row, headers, number, mayEvict: mayEvict)
+    }
+
+    /// Index block `row` from the file; it is then in the cache, if there is room.
+    @inline(never)
+    func readIndexBlock(_ row: Int) throws(StorageError) -> IndexBlock {
+        let place = metaindex[row]
+        let stored = try FilePart.read(index, place.offset, place.size)
+        let block: IndexBlock
+        do throws(DecodeError) {
+            var payload = RawBuffer()
+            try Zstd.decompress(stored.bytes, into: &payload, limitBytes: Limits.indexBlockDecodedBytesMax)
+            block = try IndexBlock(payload, count: place.headersCount, announced: metaindex.firstItem(row))
+        } catch {
+            throw StorageError(
+                .corrupted, "index block \(row) does not decode: \(error)", path: index.path,
+                offset: Int(clamping: place.offset))
         }
-        hit = false
+        indexBlocks.put(row, block, mayEvict: true)
+        return block
+    }
+
+    /// Data block `number` of index block `row` from the files; it is then in the cache, if there is room.
+    @inline(never)
+    func readDataBlock(
+        _ row: Int, _ headers: IndexBlock, _ number: Int, mayEvict: Bool
+    ) throws(StorageError) -> DataBlock {
+        let slot = metaindex.headersBefore(row) &+ number
         let header = headers.header(number)
         let itemsData = try FilePart.read(items, header.itemsOffset, Int(header.itemsSize))
         let lensData = try FilePart.read(lens, header.lensOffset, Int(header.lensSize))

@@ -22,6 +22,7 @@ final class Metaindex: @unchecked Sendable {
     private let rows: [Row]
     /// The first items once more, one behind the other.
     private let firstItems: RawBuffer
+    private let firstItemStarts: UnsafeMutablePointer<UInt32>
     private let keys: SearchKeys
     /// Block headers of all rows.
     let headersCount: Int
@@ -35,16 +36,20 @@ final class Metaindex: @unchecked Sendable {
         headersCount = total
         storedBytes = stored
         var strings = RawBuffer(capacity: payload.count)
-        var ends = [0]
-        for row in parsed {
+        let starts = UnsafeMutablePointer<UInt32>.allocate(capacity: parsed.count + 1)
+        for (index, row) in parsed.enumerated() {
+            starts[index] = UInt32(truncatingIfNeeded: strings.count)
             strings.append(
                 UnsafeRawBufferPointer(start: payload.base + row.firstItemOffset, count: row.firstItemCount))
-            ends.append(strings.count)
         }
-        keys = SearchKeys(count: parsed.count, base: strings.base) { ends[$0] }
+        starts[parsed.count] = UInt32(truncatingIfNeeded: strings.count)
+        keys = SearchKeys(count: parsed.count, base: strings.base, offsets: starts)
+        firstItemStarts = starts
         firstItems = strings
         self.payload = payload
     }
+
+    deinit { firstItemStarts.deallocate() }
 
     private static func parse(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> ([Row], headers: Int, stored: Int)
     {
@@ -89,6 +94,10 @@ final class Metaindex: @unchecked Sendable {
 
     subscript(index: Int) -> Row { rows[index] }
 
+    /// Block headers in all index blocks before that of row `index`.
+    @inline(__always)
+    func headersBefore(_ index: Int) -> Int { rows[index].headersBefore }
+
     /// First item of row `index`.
     func firstItem(_ index: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: payload.base + rows[index].firstItemOffset, count: rows[index].firstItemCount)
@@ -96,4 +105,7 @@ final class Metaindex: @unchecked Sendable {
 
     /// Position of the first row whose first item is not smaller than `target`, in `0...count`.
     func lowerBound(_ target: UnsafeRawBufferPointer) -> Int { keys.lowerBound(target) }
+
+    /// The same, and what the target shares with the first item before it.
+    func place(_ target: UnsafeRawBufferPointer) -> SearchKeys.Place { keys.find(target, sharedWithFirst: -1) }
 }

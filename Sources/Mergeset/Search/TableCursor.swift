@@ -61,6 +61,18 @@ public struct TableCursor: ~Copyable {
         return Bytes.starts(item, with: prefix)
     }
 
+    /// Finds an item that starts with `prefix` and makes it ``item``: any one of them, so this is for prefixes behind which at
+    /// most one is expected, or all are equally good. Much cheaper than ``firstWithPrefix(_:)`` in a table of many parts: one
+    /// source after the other is asked, the largest part first and items in memory last, and the first that has an item
+    /// ends the search; a source that has none is left without its items having been looked at. The cursor delivers
+    /// nothing afterwards until it is sought again.
+    ///
+    /// - Returns: Whether there is one; false after an error, too.
+    /// - Throws: `.corrupted`, `.io`, `.deadlineExceeded`: the cursor is dead then.
+    public mutating func anyWithPrefix(_ prefix: UnsafeRawBufferPointer) throws(StorageError) -> Bool {
+        try state.pointee.findAny(prefix)
+    }
+
     /// Positions behind all items that start with the first `count` bytes of the item delivered last: the way to
     /// enumerate distinct prefixes without reading what they have in common. `count` is in `1...item.count`.
     public mutating func seekBehind(prefixOf count: Int) throws(StorageError) {
@@ -109,7 +121,7 @@ public struct TableCursor: ~Copyable {
     init(_ view: TableView, deadline: Deadline) {
         self.view = view
         self.deadline = deadline
-        let parts = view.list.parts
+        let parts = view.list.partsBySize
         let runs = view.scope == .everything ? view.list.runs : []
         sourceCount = parts.count + runs.count
         sources = .allocate(capacity: max(sourceCount, 1))
@@ -162,6 +174,24 @@ public struct TableCursor: ~Copyable {
         }
     }
 
+    mutating func findAny(_ prefix: UnsafeRawBufferPointer) throws(StorageError) -> Bool {
+        guard !isDead else { return false }
+        exhaust()
+        do throws(StorageError) {
+            try pause(CursorState.stepsPerSeek)
+            for index in 0..<sourceCount where try sources[index].seek(prefix: prefix, &tally) {
+                let item = sources[index].item
+                itemStart = item.baseAddress ?? UnsafeRawPointer(heap)
+                itemCount = item.count
+                return true
+            }
+        } catch {
+            die()
+            throw error
+        }
+        return false
+    }
+
     private mutating func die() {
         isDead = true
         exhaust()
@@ -203,10 +233,10 @@ public struct TableCursor: ~Copyable {
         let item = sources[top].item
         itemStart = item.baseAddress.unsafelyUnwrapped
         itemCount = item.count
-        guard let block = sources[top].block else { return }
+        guard sources[top].isInBlock else { return }
         runIndex = sources[top].index
-        runBase = UnsafeRawPointer(block.items.data.base)
-        runOffsets = UnsafePointer(block.items.offsets)
+        runBase = sources[top].base
+        runOffsets = sources[top].offsets
         let count = sources[top].count
         guard heapCount > 1 else {
             runEnd = count

@@ -9,10 +9,13 @@ final class PartList: Sendable {
     let runs: [MemoryRun]
     /// Durable parts.
     let parts: [FilePart]
+    /// The same, those with most items first: where something is most likely found.
+    let partsBySize: [FilePart]
 
     init(runs: [MemoryRun], parts: [FilePart]) {
         self.runs = runs
         self.parts = parts
+        partsBySize = parts.sorted { $0.metadata.itemsCount > $1.metadata.itemsCount }
     }
 }
 
