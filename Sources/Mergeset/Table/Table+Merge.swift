@@ -73,7 +73,7 @@ extension Table {
             var merger = try Merger(runs: [], parts: sources)
             let suffix = suffixes.next()
             let directory = Transaction.temporaryPath(table: path, suffix: suffix)
-            let level = options.compressionLevel ?? CompressionLevel.ofMerge(items: items)
+            let level = options.compressionLevel ?? CompressionLevel.ofMerge(items: items, isForced: isForced)
             let result = try write(
                 &merger, to: directory, level: level, keepsStoredBlocks: !isForced, isFlush: false,
                 isCancelled: { !isForced && isStopping.load(ordering: .relaxed) })
