@@ -25,7 +25,7 @@ public struct StorageOptions: Sendable {
     /// Options of the index tables. The hook for tag rows, and the share of the block caches unless they are set, are
     /// the engine's business.
     public var table = TableOptions()
-    /// Receives log lines; nil drops them.
+    /// Receives log lines; nil drops them. Called while rows are being added, so it must not call the storage.
     public var log: (@Sendable (String) -> Void)?
 
     /// The defaults.
