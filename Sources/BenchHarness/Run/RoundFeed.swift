@@ -108,11 +108,14 @@ struct RoundFeed: ~Copyable {
         let nameStarts = source.pool.nameStarts
         let places = placeArena.base.assumingMemoryBound(to: UInt32.self)
         var filled = 0
-        newSeries = 0
-        firstMs = .max
-        lastMs = .min
         while filled < roundRows {
+            // Behind the last round everything stays as it was left.
             guard stream.next(into: &batch) else { return false }
+            if filled == 0 {
+                newSeries = 0
+                firstMs = .max
+                lastMs = .min
+            }
             for row in 0..<batch.count {
                 let place = isShuffled ? Int(places[filled &+ row]) : filled &+ row
                 let number = batch.series[row]
