@@ -8,6 +8,7 @@
 
 import StorageBytes
 import StorageRuntime
+import Synchronization
 
 /// Buffers whose run has died, kept for the next runs: their pages are mapped already. Any thread.
 final class ArenaPool: Sendable {
@@ -19,6 +20,7 @@ final class ArenaPool: Sendable {
         func take() -> RawBuffer? { buffer.take() }
     }
     private let boxes = Protected<[Box]>([])
+    private let isRetired = Atomic<Bool>(false)  // changed while `boxes` is held
 
     init(arenaBytes: Int, countMax: Int) {
         capacity = arenaBytes
@@ -31,12 +33,20 @@ final class ArenaPool: Sendable {
         return RawBuffer(capacity: capacity)
     }
 
+    /// Gives the buffers that wait here back to the allocator, and keeps none from now on.
+    func retire() {
+        boxes.withLock {
+            isRetired.store(true, ordering: .relaxed)
+            $0 = []
+        }
+    }
+
     /// Takes a buffer back. One that has grown far beyond the pool's size is given up.
     func put(_ buffer: consuming RawBuffer) {
         guard buffer.capacity >= capacity, buffer.capacity <= capacity * 2 else { return }
         buffer.removeAll()
         let box = Box(buffer)
-        boxes.withLock { if $0.count < countMax { $0.append(box) } }
+        boxes.withLock { if $0.count < countMax, !isRetired.load(ordering: .relaxed) { $0.append(box) } }
     }
 }
 

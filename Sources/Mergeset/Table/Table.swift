@@ -282,6 +282,10 @@ public final class Table: @unchecked Sendable {
         view(scope).cursor(deadline: deadline)
     }
 
+    /// Gives back the memory kept for the runs to come, and keeps none for them any more: for a table that will hardly be
+    /// added to.
+    public func giveBackMemory() { builders.arenas.retire() }
+
     // MARK: metrics
 
     /// The file parts, in the order of the list.

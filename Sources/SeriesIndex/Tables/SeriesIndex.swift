@@ -227,6 +227,8 @@ public final class SeriesIndex: @unchecked Sendable {
             throw error
         }
         abandoned = nil
+        // The former current table takes nothing but tombstones from now on.
+        withTables { $0.previous.table }.giveBackMemory()
         // Cursors that are still open keep the files they see.
         try? retired.table.close()
         do throws(StorageError) { try files.removeAll(retired.path) } catch {
