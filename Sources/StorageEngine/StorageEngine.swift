@@ -112,7 +112,6 @@ public final class StorageEngine: @unchecked Sendable {
             onNewItems?()
         }
         indexOptions.dayRegistryBytesMax = max(cacheBytes / 256, 1 << 16)
-        indexOptions.registersPerDay = options.registersPerDay
         let index = try SeriesIndex(
             directory: indexDirectory, damagedDirectory: Paths.join(path, "damaged"), options: indexOptions,
             key: saved.tsids.key, files: files, environment: environment, log: log)

@@ -29,15 +29,6 @@ struct Yardsticks {
         return result
     }
 
-    /// Compression level of a part with this many items (docs/format/mergeset-table.md, 4.4).
-    static func compressionLevel(items: Int) -> Int {
-        let steps: [(itemsMax: Int, level: Int)] = [
-            (1 << 16, -5), (1 << 17, -4), (1 << 18, -3), (1 << 19, -2), (1 << 20, -1), (1 << 22, 1), (1 << 25, 2),
-            (1 << 28, 3),
-        ]
-        return steps.first { items <= $0.itemsMax }?.level ?? 4
-    }
-
     /// Bytes a second of the best round of copying `bytes` bytes.
     static func memcpyRate(bytes: Int, rounds: Int) -> Double {
         let a = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 4096)

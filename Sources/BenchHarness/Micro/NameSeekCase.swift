@@ -17,53 +17,30 @@ final class NameSeekCase: MicroCase {
     let unit = "lookup"
     let group: String
     let operations: Int
-    private let shared: NameTable
+    private let shared: ScratchTable
     private let asksForAny: Bool
     private let names: [UInt64]
     private var found: UInt64 = 0
 
     /// A table of names that lives as long as its cases.
-    private final class NameTable {
-        let table: Table
-        private let path: String
-        private let files = RealFileSystem()
-
-        init(parts: Int, namesPerPart: Int, options: MicroOptions) throws(HarnessError) {
-            let path = options.directory + "/mergeset-bench-names.tmp-\(getpid())"
-            let files = self.files
-            self.path = path
-            do throws(StorageError) {
-                try files.removeAll(path)
-                try files.makeDirectory(path, parents: true)
-                var settings = TableOptions()
-                settings.dataBlockCacheBytes = 1 << 30
-                let table = try Table.open(
-                    path + "/table", options: settings, files: files, environment: .live(seed: options.seed))
-                for part in 0..<parts {
-                    try table.add { (writer: inout ItemWriter) throws(StorageError) in
-                        for index in 0..<namesPerPart {
-                            try NameSeekCase.withPrefix(UInt64(part * namesPerPart + index)) {
-                                (bytes) throws(StorageError) in
-                                var item = [UInt8](bytes)
-                                item.append(contentsOf: [UInt8](repeating: 7, count: 24))
-                                try item.withUnsafeBufferPointer { (item) throws(StorageError) in
-                                    try writer.add(UnsafeRawBufferPointer(item))
-                                }
+    private static func nameTable(
+        parts: Int, namesPerPart: Int, options: MicroOptions
+    ) throws(HarnessError) -> ScratchTable {
+        try ScratchTable("names", options) { table throws(StorageError) in
+            for part in 0..<parts {
+                try table.add { (writer: inout ItemWriter) throws(StorageError) in
+                    for index in 0..<namesPerPart {
+                        try withPrefix(UInt64(part * namesPerPart + index)) { (bytes) throws(StorageError) in
+                            var item = [UInt8](bytes)
+                            item.append(contentsOf: [UInt8](repeating: 7, count: 24))
+                            try item.withUnsafeBufferPointer { (item) throws(StorageError) in
+                                try writer.add(UnsafeRawBufferPointer(item))
                             }
                         }
                     }
-                    try table.flush()
                 }
-                self.table = table
-            } catch {
-                try? files.removeAll(path)
-                throw HarnessError(error, while: "making a table for the benchmark")
+                try table.flush()
             }
-        }
-
-        deinit {
-            try? table.close()
-            try? files.removeAll(path)
         }
     }
 
@@ -83,7 +60,7 @@ final class NameSeekCase: MicroCase {
         }
     }
 
-    private init(_ shared: NameTable, _ label: String, names: [UInt64], asksForAny: Bool) {
+    private init(_ shared: ScratchTable, _ label: String, names: [UInt64], asksForAny: Bool) {
         self.shared = shared
         self.names = names
         self.asksForAny = asksForAny
@@ -97,7 +74,7 @@ final class NameSeekCase: MicroCase {
     static func cases(_ options: MicroOptions) throws(HarnessError) -> [any MicroCase] {
         let parts = 14
         let namesPerPart = options.scaled(12_000)
-        let table = try NameTable(parts: parts, namesPerPart: namesPerPart, options: options)
+        let table = try nameTable(parts: parts, namesPerPart: namesPerPart, options: options)
         var random = SplitMix64(seed: Seeds.derive(options.seed, "micro-lookup"))
         let count = options.scaled(50_000)
         let known = (0..<count).map { _ in UInt64(random.below(parts * namesPerPart)) }

@@ -15,28 +15,13 @@ import Workloads
 final class MicroTable {
     let table: Table
     let corpus: ItemCorpus
-    private let path: String
-    private let files = RealFileSystem()
+    private let scratch: ScratchTable
 
     static let workloads = [ItemWorkload(.random), ItemWorkload(.indexShaped)]
 
-    /// The directory of a benchmark's table.
-    static func path(_ workload: ItemWorkload, _ options: MicroOptions) -> String {
-        options.directory + "/mergeset-bench-\(workload.kind.rawValue).tmp-\(getpid())"
-    }
-
     init(_ workload: ItemWorkload, items: Int, options: MicroOptions) throws(HarnessError) {
         let corpus = workload.corpus(items, seed: options.seed)
-        let path = MicroTable.path(workload, options)
-        let files = self.files
-        self.path = path
-        do throws(StorageError) {
-            try files.removeAll(path)
-            try files.makeDirectory(path, parents: true)
-            var settings = TableOptions()
-            settings.dataBlockCacheBytes = 1 << 30
-            let table = try Table.open(
-                path + "/table", options: settings, files: files, environment: .live(seed: options.seed))
+        scratch = try ScratchTable(workload.kind.rawValue, options) { table throws(StorageError) in
             for start in stride(from: 0, to: corpus.count, by: 1000) {
                 try table.add { (writer: inout ItemWriter) throws(StorageError) in
                     for index in start..<min(start + 1000, corpus.count) { try writer.add(corpus.item(index)) }
@@ -44,17 +29,9 @@ final class MicroTable {
             }
             try table.flush()
             try table.settle()
-            self.table = table
-        } catch {
-            try? files.removeAll(path)
-            throw HarnessError(error, while: "making a table for the benchmark")
         }
+        table = scratch.table
         self.corpus = corpus
-    }
-
-    deinit {
-        try? table.close()
-        try? files.removeAll(path)
     }
 }
 

@@ -358,7 +358,7 @@ public enum FigureCatalogue {
             ),
             .init(
                 "zstd_level", "level", .none, .exact,
-                "level of a part with all items of the table, unless one was set"),
+                "level at which flushes compress, unless one was set"),
             .init("zstd_ratio", "ratio", .none, .exact, live: .exact, "bytes before / bytes after that compression"),
             .init(
                 "plain_sort_ns_per_item", "ns", .none, .timed,

@@ -217,7 +217,7 @@ public struct BenchRun {
                 row += 1
             }
         } catch { throw HarnessError(error, while: "making the items of the yardsticks") }
-        let level = options.table.compressionLevel ?? Yardsticks.compressionLevel(items: items)
+        let level = options.table.compressionLevel ?? CompressionLevel.ofFlush
         let sticks = try Yardsticks.measure(sample, level: level, memoryBytes: options.yardstickBytes)
         figures.set("memcpy_bytes_per_second", sticks.memcpyBytesPerSecond)
         figures.set("random_read_ns", sticks.randomReadNanoseconds)

@@ -200,10 +200,10 @@ extension Table {
 }
 
 /// Levels of compression for parts of a size (docs/format/mergeset-table.md, 4.4; free to choose).
-enum CompressionLevel {
+public enum CompressionLevel {
     /// Parts of flushes are merged soon: a third of the CPU of level 1 for four fifths more bytes. (Against level -1: 8 % of the
     /// instructions of a new series less, a fifth more bytes; k8s-pods, 10 k series.)
-    static let ofFlush = -3
+    public static let ofFlush = -3
 
     /// The level of a merged part, by the number of its source items. Parts that will be merged again are compressed
     /// lightly (level -1 takes a tenth off the CPU of a new series at 1.5 million series, for a third more bytes in

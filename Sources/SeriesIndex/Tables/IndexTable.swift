@@ -22,8 +22,6 @@ public struct IndexOptions: Sendable {
     public var table = TableOptions()
     /// Bytes of the sets that tell which series are registered for which days.
     public var dayRegistryBytesMax = 8 << 20
-    /// Whether new series are registered per day, too.
-    public var registersPerDay = true
 
     /// The defaults; tag rows are united while merging.
     public init() { table.tagRowMerging = .streaming }
