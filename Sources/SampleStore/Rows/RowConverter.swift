@@ -11,6 +11,7 @@
 //
 // Threads: one owner; tables and scratch space are kept from batch to batch.
 
+import CIntrinsics
 import StorageBytes
 
 /// Converts batches of rows, each call into one part.
@@ -119,7 +120,11 @@ public struct RowConverter: ~Copyable {
         var place: UInt32 = 0
         var blocks = 0
         var series = 0
+        let prefetched = ranks.count &- RowConverter.prefetchDistance
         for rank in 0..<ranks.count {
+            if rank < prefetched {
+                ci_prefetch(ranks.counts + Int(ranks.order[rank &+ RowConverter.prefetchDistance]))
+            }
             let number = Int(ranks.order[rank])
             let count = ranks.counts[number]
             ranks.counts[number] = place
@@ -136,7 +141,15 @@ public struct RowConverter: ~Copyable {
         _ rows: UnsafePointer<SampleRow>, _ count: Int, _ numbers: UnsafePointer<UInt32>,
         _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>
     ) {
+        // First the places of later rows, then, of those a bit nearer, the memory at these places.
+        let far = 2 &* RowConverter.prefetchDistance
         for index in 0..<count {
+            if index &+ far < count {
+                ci_prefetch(ranks.counts + Int(numbers[index &+ far]))
+                let place = Int(ranks.counts[Int(numbers[index &+ RowConverter.prefetchDistance])])
+                ci_prefetch(timestamps + place)
+                ci_prefetch(values + place)
+            }
             let number = Int(numbers[index])
             let place = Int(ranks.counts[number])
             ranks.counts[number] = UInt32(truncatingIfNeeded: place &+ 1)
@@ -153,7 +166,13 @@ public struct RowConverter: ~Copyable {
         var blocksCount = 0
         var next = 0  // first row not in a block
         var target = 0  // where it goes: before `next` once rows have been dropped
+        let prefetched = ranks.count &- RowConverter.prefetchDistance
         for rank in 0..<ranks.count {
+            if rank < prefetched {
+                let ahead = Int(ranks.order[rank &+ RowConverter.prefetchDistance])
+                ci_prefetch(ranks.counts + ahead)
+                ci_prefetch(ranks.tsids + ahead)
+            }
             let number = Int(ranks.order[rank])
             let end = Int(ranks.counts[number])
             ranks.counts[number] = 0

@@ -13,23 +13,29 @@ import StorageRuntime
 
 /// Rows that arrived one after another.
 final class RowArena: @unchecked Sendable {
-    /// Room for 1.5 MiB of rows.
-    static let capacity = 32768
+    /// Most rows of an arena: 1.5 MiB.
+    static let capacityMax = 32768
 
     let rows: UnsafeMutablePointer<SampleRow>
+    let capacity: Int
     private(set) var count = 0
     private(set) var minTimestamp = Int64.max
     private(set) var maxTimestamp = Int64.min
     /// Of all rows.
     private(set) var precisionBits = 64
 
-    init() { rows = .allocate(capacity: RowArena.capacity) }
+    /// An empty arena with room for `capacity` rows, 1...``capacityMax``.
+    init(capacity: Int) {
+        precondition(capacity > 0 && capacity <= RowArena.capacityMax, "an arena of \(capacity) rows")
+        self.capacity = capacity
+        rows = .allocate(capacity: capacity)
+    }
 
     deinit { rows.deallocate() }
 
     var bytes: Int { count * MemoryLayout<SampleRow>.stride }
 
-    var room: Int { RowArena.capacity - count }
+    var room: Int { capacity - count }
 
     var buffer: UnsafeBufferPointer<SampleRow> { UnsafeBufferPointer(start: rows, count: count) }
 
@@ -74,11 +80,15 @@ final class RowArena: @unchecked Sendable {
 final class RowArenaPool: Sendable {
     private let free = Protected<[RowArena]>([])
     private let countMax: Int
+    private let arenaRows: Int
 
-    /// A pool that keeps at most `countMax` arenas.
-    init(countMax: Int) { self.countMax = countMax }
+    /// A pool of arenas for `arenaRows` rows each, that keeps at most `countMax`.
+    init(arenaRows: Int, countMax: Int) {
+        self.arenaRows = arenaRows
+        self.countMax = countMax
+    }
 
-    func take() -> RowArena { free.withLock { $0.popLast() } ?? RowArena() }
+    func take() -> RowArena { free.withLock { $0.popLast() } ?? RowArena(capacity: arenaRows) }
 
     func put(_ arena: RowArena) {
         arena.removeAll()
@@ -96,7 +106,7 @@ final class RowArenaPool: Sendable {
     }
 
     /// Bytes of the arenas kept.
-    var bytes: Int { free.withLock { $0.count } * RowArena.capacity * MemoryLayout<SampleRow>.stride }
+    var bytes: Int { free.withLock { $0.count } * arenaRows * MemoryLayout<SampleRow>.stride }
 }
 
 /// One of the places where added rows are collected, and its lock: held while a batch is copied, and for nothing else.

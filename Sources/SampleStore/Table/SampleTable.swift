@@ -130,7 +130,8 @@ public final class SampleTable: @unchecked Sendable {
         directoryLock = lock
         damagedParts = damaged
         searchGate = options.searchGate ?? PauseGate()
-        let processors = CPUCount.available()
+        // A deterministic run does not depend on the machine.
+        let processors = environment.mode == .deterministic ? 2 : CPUCount.available()
         workerCount = options.mergeWorkers > 0 ? options.mergeWorkers : (processors + 1) / 2
         smallPartBytesMax =
             options.smallPartBytesMax
@@ -147,8 +148,10 @@ public final class SampleTable: @unchecked Sendable {
         memory = SampleMemory(environment.clock)
         let shardCount = options.shardCount > 0 ? options.shardCount : processors
         shards = (0..<shardCount).map { _ in RowShard() }
-        let arenaBytes = RowArena.capacity * MemoryLayout<SampleRow>.stride
-        arenas = RowArenaPool(countMax: shardCount + options.memoryBytesMax / arenaBytes + 1)
+        let rowBytes = MemoryLayout<SampleRow>.stride
+        let arenaRows = min(max(options.memoryBytesMax / rowBytes / 8, 64), RowArena.capacityMax)
+        arenas = RowArenaPool(
+            arenaRows: arenaRows, countMax: shardCount + options.memoryBytesMax / (arenaRows * rowBytes) + 1)
         self.partitions = Protected(SamplePartitions(listed: partitions))
         freeSpace = FreeSpace(opener.files, environment.clock)
         let now = environment.clock.monotonicNanoseconds

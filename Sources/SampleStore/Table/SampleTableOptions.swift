@@ -12,13 +12,13 @@ public struct SampleTableOptions: Sendable {
     /// Bytes of rows that are not in files yet, at which a flush starts: 48 for each row that waits, and the parts in memory.
     /// Adding waits at half as many again. All partitions together.
     public var memoryBytesMax = 64 << 20
-    /// Shards that collect added rows; 0 means one per available CPU.
+    /// Shards that collect added rows; 0 means one per available CPU (two in deterministic mode).
     public var shardCount = 0
     /// Rows are searchable and durable at the latest after this time, plus the time the flush takes (live mode; virtual time
     /// in deterministic mode).
     public var flushIntervalNanoseconds: UInt64 = 2_000_000_000
     /// Background workers that merge small parts, and as many that merge big ones, for all partitions; 0 means half the CPUs,
-    /// rounded up.
+    /// rounded up (one in deterministic mode).
     public var mergeWorkers = 0
     /// Whether background merges run at all.
     public var mergesInBackground = true
