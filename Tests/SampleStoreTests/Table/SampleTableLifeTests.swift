@@ -95,9 +95,9 @@ import Testing
         let fixture = try TableFixture(options)
         for round in 0..<100 {
             try fixture.table.add(Self.scrape(0..<100, Self.start + Int64(round)))
-            #expect(fixture.table.metrics.memoryBytes <= 48_000)
+            #expect(fixture.table.metrics.memoryBytes < 30_000)
         }
-        #expect(fixture.table.metrics.flushes == 10)
+        #expect(fixture.table.metrics.flushes >= 7)
         try fixture.table.close()
     }
 
