@@ -47,6 +47,8 @@ extension SampleTable {
         let interval = options.flushIntervalNanoseconds
         let now = environment.clock.monotonicNanoseconds
         let isDue = memory.oldestNanoseconds.map { now - min($0, now) >= interval } ?? false
+        // Rows that came while the last batch was converted are still as large as they were.
+        if !isDue, memory.bytes >= flushBytes { numberFullArenas() }
         if isDue || memory.bytes >= flushBytes {
             flushLock.lock()
             // The error is kept by the account of memory: whoever adds next gets it.

@@ -251,6 +251,8 @@ public final class SampleTable: @unchecked Sendable {
         let limit = options.memoryBytesMax + options.memoryBytesMax / 2
         try memory.checkCanWrite()
         guard memory.bytes >= limit else { return }
+        numberFullArenas()
+        guard memory.bytes >= limit else { return }
         let start = environment.clock.monotonicNanoseconds
         counters.stalls.add()
         defer { counters.stallNanoseconds.add(environment.clock.monotonicNanoseconds - start) }
