@@ -36,6 +36,9 @@ public struct SampleTableOptions: Sendable {
     public var indexCacheBytes = 64 << 20
     /// Asked at the start of each merge: a test whether a series, given by its metric id, was deleted; nil when none was.
     public var deletedSeries: (@Sendable () -> (@Sendable (UInt64) -> Bool)?)?
+    /// Called before rows become durable, with the rows already taken: what they refer to can be made durable first. When it
+    /// throws, the flush fails with its error and is tried again.
+    public var willMakeDurable: (@Sendable () throws(StorageError) -> Void)?
     /// Where searches wait while a flushing thread has to help with merging; tables can share one. nil makes one.
     public var searchGate: PauseGate?
     /// Receives a line about anything unusual.
