@@ -95,7 +95,7 @@ extension Table {
             var merger = try Merger(runs: runs, parts: [])
             let items = runs.reduce(0) { $0 + UInt64($1.count) }
             let suffix = suffixes.next()
-            let directory = Transaction.temporaryPath(table: path, suffix: suffix)
+            let directory = PartTransaction.temporaryPath(root: path, suffix: suffix)
             let level = options.compressionLevel ?? CompressionLevel.ofFlush
             let result = try write(
                 &merger, to: directory, level: level, keepsStoredBlocks: false, isFlush: true, isCancelled: { false })
