@@ -67,6 +67,15 @@ struct SampleReader: ~Copyable {
         if let series { try finish(series, name.bytes, body) }
     }
 
+    /// Calls `body` with the name of the series, the timestamp and the value of each row.
+    mutating func forEachRow(
+        _ tsids: [TSID], _ body: (UnsafeRawBufferPointer, Int64, Double) -> Void
+    ) throws(StorageError) {
+        try forEachSeries(tsids) { (_, name, rows) throws(StorageError) in
+            for row in rows { body(name, row.timestampMs, row.value) }
+        }
+    }
+
     private mutating func finish(
         _ series: TSID, _ name: UnsafeRawBufferPointer,
         _ body: (TSID, UnsafeRawBufferPointer, [PlainRow]) throws(StorageError) -> Void

@@ -10,7 +10,7 @@
 //   - every snapshot whose creation had returned opens as a storage and holds what was sent before it
 //   - rows can be added, merged and found as if nothing had happened
 //
-// A third of the operations are crash points a seed, with one outcome each that the seed chooses; with ALL_CRASHES=1 in the
+// A sixth of the operations are crash points a seed, with one outcome each that the seed chooses; with ALL_CRASHES=1 in the
 // environment all of them are, with every outcome.
 
 import Foundation
@@ -207,7 +207,7 @@ import Testing
         try Self.check(undisturbed, sent, "undisturbed")
 
         var random = SplitMix64(seed: Seeds.derive(seed, "storage crashes"))
-        for point in 1...operations.count where Self.triesAll || random.below(3) == 0 {
+        for point in 1...operations.count where Self.triesAll || random.below(6) == 0 {
             let files = try Self.disk(.nothing, FaultPlan(crashAtOperation: point))
             var sent = Sent()
             let error = #expect(throws: StorageError.self) { try Self.run(files, &sent) }

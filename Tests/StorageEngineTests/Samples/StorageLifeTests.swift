@@ -278,6 +278,7 @@ import Testing
     /// The samples' flushes make their series durable first, whatever the index is doing.
     @Test func durableRowsHaveDurableSeries() throws {
         let files = SimulatedFileSystem(recording: .nothing)
+        try files.makeDirectory("/data", parents: false)
         var options = StorageOptions.tiny(run: 1 << 20, memory: 1 << 22)
         options.table.flushIntervalNanoseconds = 3_600_000_000_000
         options.samples.flushIntervalNanoseconds = 1_000_000_000
