@@ -32,7 +32,8 @@ struct Run: ParsableCommand {
 
     @Argument(help: "A profile, the path of a profile (*.yaml), or a workload of items; see `mergeset-bench list`.")
     var profile = "k8s-pods"
-    @Option(help: "rows: through the whole engine. index: without its samples. items: index items of new series into a table.")
+    @Option(
+        help: "rows: through the whole engine. index: without its samples. items: index items of series into a table.")
     var path = RunPath.rows
     @Option(help: "Size step: s (seconds), m (10-60 s) or l.")
     var size = ProfileSize.m
