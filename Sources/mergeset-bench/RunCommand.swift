@@ -16,7 +16,7 @@ struct Run: ParsableCommand {
             of the profile, then rounds of known series. Then: exact seeks in random order,
             the digest of the store, a scan, and a read-back of a sample; a wrong answer fails
             the run. --path items registers new series in a table, without the engine. The report goes to standard output;
-            run.json, summary.md and intervals.csv go to a directory that appears only when
+            run.json, summary.md, intervals.csv and metrics.prom go to a directory that appears only when
             the run is complete. Figures and formulas: mergeset-bench list --figures
 
             Examples:

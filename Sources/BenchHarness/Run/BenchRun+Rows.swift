@@ -57,6 +57,7 @@ extension BenchRun {
                 restart = restartPhase(path, phases, environment, engineOptions)
             }
             if options.forcesMerge { try measureForcedMerge(engine.currentTable, progress, left, &measured) }
+            measured.metrics = engine.metricLines.map { $0.text + "\n" }.joined()
         } catch {
             try? engine.close()
             throw error

@@ -30,6 +30,9 @@ public struct RunOutcome: Sendable {
     public var intervals: [IntervalRecord]
     /// Why the run has failed, when a check inside it did.
     public var failure: HarnessError?
+    /// The counters of the storage under the names of production, a line each, as they were before it was closed; nil
+    /// without a storage.
+    public var metrics: String?
 }
 
 /// Runs a subject against the engine in process.
@@ -92,6 +95,7 @@ public struct BenchRun {
         var rounds: [RoundRecord]?
         var labels: [LabelCost]?
         var alerts: [AlertVerdict]?
+        var metrics: String?
 
         /// Remembers the first failed check.
         mutating func fail(_ message: String) {
@@ -299,7 +303,8 @@ public struct BenchRun {
             threads: options.mode == .live ? options.threads : 1, settings: options.settings,
             comparable: reasons.isEmpty, notComparableBecause: reasons, provenance: provenance, observed: observed,
             figures: measured.figures.values, rounds: measured.rounds, labels: measured.labels, alerts: measured.alerts)
-        return RunOutcome(record: record, intervals: intervals, failure: measured.failure)
+        return RunOutcome(
+            record: record, intervals: intervals, failure: measured.failure, metrics: measured.metrics)
     }
 }
 
