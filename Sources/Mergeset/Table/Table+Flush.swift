@@ -24,6 +24,14 @@ extension Table {
         environment.scheduler.checkpoint()
     }
 
+    /// As ``flush()``, but no merges are done or waited for, and no other background work gets its turn: for whoever must
+    /// not go on before the items are durable, in the middle of work of its own.
+    public func makeDurable() throws(StorageError) {
+        try checkIsOpen()
+        try flushEverything()
+        options.onNewItems?()
+    }
+
     func flushEverything() throws(StorageError) {
         flushLock.lock()
         defer { flushLock.unlock() }

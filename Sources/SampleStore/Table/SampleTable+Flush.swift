@@ -175,7 +175,10 @@ extension SampleTable {
     private func writeMemoryParts() throws(StorageError) -> Bool {
         var hasFlushed = false
         var failure: StorageError?
-        for partition in partitions.withLock({ $0.listed }) {
+    let listed = partitions.withLock { $0.listed }
+    guard listed.contains(where: { !$0.state.list.memory.isEmpty }) else { return false }
+    try options.willMakeDurable?()
+    for partition in listed {
             let parts = partition.state.list.memory
             guard !parts.isEmpty, partition.state.beginFlush() else { continue }
             do throws(StorageError) {
