@@ -73,7 +73,7 @@ let package = Package(
         + room(
             "StorageNode",
             uses: [
-                "AdminHTTP", "ClusterRPC", "ClusterWire", "NodeSupport", "StorageEngine", "StorageFiles",
+                "AdminHTTP", "ClusterRPC", "ClusterWire", "NodeSupport", "StorageEngine", "SampleStore", "StorageFiles",
                 "StorageRuntime", "StorageBytes", "CJemalloc", nioCore, nioPosix,
             ], testUses: ["ClusterWire", "Workloads"])
         + [.executableTarget(name: "storage-node", dependencies: ["StorageNode"])]

@@ -87,7 +87,8 @@ final class AdminConnection: ChannelInboundHandler, @unchecked Sendable {
     private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         isAnswering = true
         server.running.wrappingAdd(1, ordering: .relaxed)
-        let isForm = head.headers.first(name: "content-type")?.lowercased()
+        let isForm =
+            head.headers.first(name: "content-type")?.lowercased()
             .hasPrefix("application/x-www-form-urlencoded") ?? false
         let remote = context.remoteAddress.map { "\($0.ipAddress ?? "?"):\($0.port ?? 0)" } ?? "?"
         let request = AdminRequest(

@@ -42,7 +42,8 @@ struct FlagDefinition: Sendable {
 enum FlagTable {
     /// All flags, by name.
     static let all: [FlagDefinition] = [
-        FlagDefinition("bigMergeConcurrency", .int, "0", "Workers for big merges; 0 or less: half of the CPUs, rounded up"),
+        FlagDefinition(
+            "bigMergeConcurrency", .int, "0", "Workers for big merges; 0 or less: half of the CPUs, rounded up"),
         FlagDefinition(
             "dedup.minScrapeInterval", .duration, "0s",
             "Of several samples of a series within this interval, merges keep one; 0 keeps all"),
@@ -56,7 +57,8 @@ enum FlagTable {
                 + "'_' for '.'"),
         FlagDefinition("envflag.prefix", .string, "", "Prefix of the environment variables, if -envflag.enable is set"),
         FlagDefinition(
-            "finalMergeDelay", .duration, "0s", "Merge a quiet partition into one part after this delay; 0 or less: never"),
+            "finalMergeDelay", .duration, "0s",
+            "Merge a quiet partition into one part after this delay; 0 or less: never"),
         FlagDefinition("forceFlushAuthKey", .string, "", "authKey that /internal/force_flush must be given"),
         FlagDefinition("forceMergeAuthKey", .string, "", "authKey that /internal/force_merge must be given"),
         FlagDefinition("fs.disableMmap", .bool, "false", "Has no effect: data files are always read with pread"),
@@ -68,22 +70,26 @@ enum FlagTable {
             "http.maxGracefulShutdownDuration", .duration, "7s", "How long a stop waits for running HTTP requests"),
         FlagDefinition("http.pathPrefix", .string, "", "Prefix of all HTTP paths, such as /foo/bar"),
         FlagDefinition(
-            "http.shutdownDelay", .duration, "0s", "How long the HTTP port serves on, with /health failing, before a stop"),
+            "http.shutdownDelay", .duration, "0s",
+            "How long the HTTP port serves on, with /health failing, before a stop"),
         FlagDefinition("httpListenAddr", .string, ":8482", "Address of the HTTP port"),
         FlagDefinition("logNewSeries", .bool, "false", "Whether each new series is logged"),
         FlagDefinition("loggerDisableTimestamps", .bool, "false", "Whether log lines have no timestamps"),
         FlagDefinition(
             "loggerErrorsPerSecondLimit", .int, "0", "ERROR lines a second for each place in the code; 0 has no limit"),
         FlagDefinition("loggerFormat", .string, "default", "Format of log lines: default or json"),
-        FlagDefinition("loggerLevel", .string, "INFO", "Lowest level that is logged: INFO, WARN, ERROR, FATAL or PANIC"),
+        FlagDefinition(
+            "loggerLevel", .string, "INFO", "Lowest level that is logged: INFO, WARN, ERROR, FATAL or PANIC"),
         FlagDefinition("loggerOutput", .string, "stderr", "Where log lines go: stderr or stdout"),
         FlagDefinition("loggerTimezone", .string, "UTC", "Time zone of log lines: an IANA name, or Local"),
         FlagDefinition(
             "loggerWarnsPerSecondLimit", .int, "0", "WARN lines a second for each place in the code; 0 has no limit"),
         FlagDefinition(
-            "memory.allowedBytes", .bytes, "0", "Memory for caches; takes the place of -memory.allowedPercent if above 0"),
+            "memory.allowedBytes", .bytes, "0",
+            "Memory for caches; takes the place of -memory.allowedPercent if above 0"),
         FlagDefinition("memory.allowedPercent", .float, "60", "Memory for caches in percent of the system's memory"),
-        FlagDefinition("precisionBits", .int, "64", "Significant bits kept of each value, 1 to 64; fewer compress better"),
+        FlagDefinition(
+            "precisionBits", .int, "64", "Significant bits kept of each value, 1 to 64; fewer compress better"),
         FlagDefinition(
             "retentionPeriod", .retention, "1",
             "Samples older than this are not accepted and are removed. A number alone is in months of 31 days; units are "
@@ -91,16 +97,19 @@ enum FlagTable {
         FlagDefinition("rpc.disableCompression", .bool, "false", "Whether responses to vmselect are not compressed"),
         FlagDefinition("search.maxTagKeys", .int, "100000", "Most label names that a search returns"),
         FlagDefinition(
-            "search.maxTagValueSuffixesPerSearch", .int, "100000", "Most suffixes of label values that a search returns"),
+            "search.maxTagValueSuffixesPerSearch", .int, "100000", "Most suffixes of label values that a search returns"
+        ),
         FlagDefinition("search.maxTagValues", .int, "100000", "Most label values that a search returns"),
         FlagDefinition("search.maxUniqueTimeseries", .int, "300000", "Most series that a search may match"),
-        FlagDefinition("smallMergeConcurrency", .int, "0", "Workers for small merges; 0 or less: half of the CPUs, rounded up"),
+        FlagDefinition(
+            "smallMergeConcurrency", .int, "0", "Workers for small merges; 0 or less: half of the CPUs, rounded up"),
         FlagDefinition("snapshotAuthKey", .string, "", "authKey that /snapshot/* must be given"),
         FlagDefinition("storage.maxDailySeries", .int, "0", "Most different series in 24 hours; 0 has no limit"),
         FlagDefinition("storage.maxHourlySeries", .int, "0", "Most different series in an hour; 0 has no limit"),
         FlagDefinition(
             "storage.minFreeDiskSpaceBytes", .bytes, "10000000", "With less free space than this, rows are refused"),
-        FlagDefinition("storageDataPath", .string, "vmstorage-data", "Directory of the data; made when it does not exist"),
+        FlagDefinition(
+            "storageDataPath", .string, "vmstorage-data", "Directory of the data; made when it does not exist"),
         FlagDefinition("tls", .bool, "false", "HTTPS on the HTTP port. Not supported: the node does not start with it"),
         FlagDefinition("tlsCertFile", .string, "", "Has no effect, see -tls"),
         FlagDefinition("tlsKeyFile", .string, "", "Has no effect, see -tls"),

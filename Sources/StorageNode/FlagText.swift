@@ -59,7 +59,9 @@ enum FlagText {
         ]
         var total = 0.0
         while !rest.isEmpty {
-            guard let number = takeNumber(&rest), let unit = units.first(where: { rest.hasPrefix($0.0) }) else { return nil }
+            guard let number = takeNumber(&rest), let unit = units.first(where: { rest.hasPrefix($0.0) }) else {
+                return nil
+            }
             // "m" must not hide "ms".
             let longest = units.filter { rest.hasPrefix($0.0) }.max { $0.0.count < $1.0.count } ?? unit
             rest.removeFirst(longest.0.count)
@@ -75,7 +77,8 @@ enum FlagText {
         let sign = nanoseconds < 0 ? "-" : ""
         let value = nanoseconds.magnitude
         if value < 1_000_000_000 {
-            let (unit, size): (String, UInt64) = value < 1000 ? ("ns", 1) : value < 1_000_000 ? ("µs", 1000) : ("ms", 1_000_000)
+            let (unit, size): (String, UInt64) =
+                value < 1000 ? ("ns", 1) : value < 1_000_000 ? ("µs", 1000) : ("ms", 1_000_000)
             return sign + decimal(value, size) + unit
         }
         let hours = value / 3_600_000_000_000
@@ -131,7 +134,8 @@ enum FlagText {
         }
         let lower = text.lowercased()
         if lower.hasSuffix("m") {
-            throw FlagTextError("duration in months must be set without `m` suffix due to ambiguity with duration in minutes")
+            throw FlagTextError(
+                "duration in months must be set without `m` suffix due to ambiguity with duration in minutes")
         }
         guard let ms = metricDurationMs(lower) else {
             throw FlagTextError("cannot parse duration \"\(text)\"")
@@ -155,7 +159,9 @@ enum FlagText {
                 isNegative = true
                 rest.removeFirst()
             }
-            guard let number = takeNumber(&rest), let unit = units.first(where: { rest.hasPrefix($0.0) }) else { return nil }
+            guard let number = takeNumber(&rest), let unit = units.first(where: { rest.hasPrefix($0.0) }) else {
+                return nil
+            }
             rest.removeFirst(unit.0.count)
             total += (isNegative ? -number : number) * unit.1
         }
@@ -165,7 +171,8 @@ enum FlagText {
     /// Takes digits with at most one point from the front.
     private static func takeNumber(_ rest: inout Substring) -> Double? {
         let number = rest.prefix { $0.isASCII && $0.isNumber || $0 == "." }
-        guard number.contains(where: { $0 != "." }), let value = Double(number.hasPrefix(".") ? "0" + number : number + (number.hasSuffix(".") ? "0" : ""))
+        guard number.contains(where: { $0 != "." }),
+            let value = Double(number.hasPrefix(".") ? "0" + number : number + (number.hasSuffix(".") ? "0" : ""))
         else { return nil }
         rest.removeFirst(number.count)
         return value
