@@ -85,6 +85,8 @@ let package = Package(
                 "Workloads", "StorageEngine", "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles",
                 "StorageRuntime",
                 "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics",
+                // The load client.
+                "ClusterWire",
             ])
         + [
             .executableTarget(
