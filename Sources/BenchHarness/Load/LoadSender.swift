@@ -75,19 +75,40 @@ final class RPCSender: LoadSender {
     }
 
     func send(_ rows: PacketRows) throws(HarnessError) {
+        try sendWithoutAnswer(rows)
+        try receiveAnswer()
+    }
+
+    /// Sends a packet. The next call is ``receiveAnswer()``.
+    func sendWithoutAnswer(_ rows: PacketRows) throws(HarnessError) {
+        encode(rows)
+        try socket.send(output.bytes)
+        bytesSent += UInt64(output.count)
+    }
+
+    /// Sends some bytes of a packet, never all. The connection is of no use any more.
+    func sendPart(_ rows: PacketRows, share: Double) throws(HarnessError) {
+        encode(rows)
+        let count = min(output.count - 1, Int(Double(output.count) * share))
+        try socket.send(UnsafeRawBufferPointer(rebasing: output.bytes[..<count]))
+    }
+
+    /// Waits for the answer to a packet.
+    func receiveAnswer() throws(HarnessError) {
+        let answer = try socket.receive(1)
+        guard answer == [1] else {
+            let what =
+                answer == [2]
+                ? "the node is read-only"
+                : answer.isEmpty ? "the node has closed the connection" : "the node answers \(answer)"
+            throw HarnessError(.inputOutput, what)
+        }
+    }
+
+    private func encode(_ rows: PacketRows) {
         rows.forEach { writer.add(name: $0.name, timestampMs: $0.timestampMs, value: $0.value) }
         output.removeAll()
         writer.send(through: &encoder, to: &output)
-        try socket.send(output.bytes)
-        bytesSent += UInt64(output.count)
-        let answer = try socket.receive(1)
-        guard answer == [1] else {
-            throw HarnessError(
-                .inputOutput,
-                answer == [2]
-                    ? "the node is read-only"
-                    : answer.isEmpty ? "the node has closed the connection" : "the node answers \(answer)")
-        }
     }
 }
 

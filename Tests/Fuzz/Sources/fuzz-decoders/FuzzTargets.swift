@@ -24,6 +24,9 @@ let fuzzTargets: [String: FuzzTarget] = [
     "sample-metaindex": fuzzSampleMetaindex,
     "sample-name": fuzzSampleName,
     "tag-row": fuzzTagRow,
+    "wire-frames": fuzzWireFrames,
+    "wire-requests": fuzzWireRequests,
+    "wire-rows": fuzzWireRows,
     "zstd": fuzzZstd,
 ]
 
