@@ -1,8 +1,8 @@
 // AdminConnection.swift - one HTTP connection: gathers a request, has it answered on another thread, sends the answer.
 //
-// Requests of a connection are answered one after the other: the pipeline handler in front holds back the next one. A head
-// has to be complete 5 seconds after the connection was opened or the last answer was sent and bytes began to come; a
-// body may have 1 MiB.
+// Requests of a connection are answered one after the other: the pipeline handler in front holds back the next one. The
+// first head has to be complete 5 seconds after the connection was opened, further ones within the idle time; a body may
+// have 1 MiB.
 //
 // Threads: the event loop of the connection.
 

@@ -1,6 +1,6 @@
 // AdminServer.swift - the HTTP port (docs/format/vmstorage-process.md, 2.1 and 4).
 //
-// Threads: any but an event loop's; `stop` once.
+// Threads: any but an event loop's; one stops.
 
 import Glibc
 import NIOCore
@@ -66,7 +66,7 @@ public final class AdminServer: Sendable {
     /// Stops: serves on for the delay, with `/health` saying so; then closes the port and idle connections, and waits for
     /// running requests as long as is allowed.
     ///
-    /// - Returns: Whether all running requests have ended in time.
+    /// - Returns: Whether all running requests have ended in time. It may be called again when they have not.
     public func stop() -> Bool {
         let clock = SystemClock()
         let delay = UInt64(max(0, shared.options.shutdownDelayNanoseconds))

@@ -70,6 +70,7 @@ final class ByteBudget: Sendable {
     /// - Returns: Whether the bytes were taken at once.
     func take(_ bytes: Int, for account: BudgetAccount, ready: @escaping @Sendable () -> Void) -> Bool {
         state.withLock { state in
+            if account.isClosed { return false }
             let isFirst = account.kind == .message ? state.messages.isEmpty : state.windowsWaiting.isEmpty
             if account.hasOverdraft || isFirst, grant(bytes, account, &state) { return true }
             state.waits += 1
@@ -115,7 +116,6 @@ final class ByteBudget: Sendable {
             state.windows += bytes
         case .message:
             if state.used + bytes > poolBytes, !account.hasOverdraft {
-                // A single message may be larger than the overdraft only by what the pool lends it.
                 guard !state.overdraftIsTaken else { return false }
                 state.overdraftIsTaken = true
                 account.hasOverdraft = true

@@ -45,6 +45,8 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
     private var isReading = false
     private var isWaiting = false
     private var isStepping = false
+    /// What a step was going to wait for has happened during the step.
+    private var wasResumed = false
     private(set) var isClosed = false
     private var deadline: Scheduled<Void>?
 
@@ -71,8 +73,12 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Goes on after `waits`.
     final func resume() {
-        isWaiting = false
-        step()
+        if isStepping {
+            wasResumed = true
+        } else {
+            isWaiting = false
+            step()
+        }
     }
 
     /// As ``resume()``, from any thread.
@@ -234,11 +240,12 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
         isStepping = true
         defer { isStepping = false }
         while !isWaiting, !isClosed {
+            wasResumed = false
             let outcome: Outcome
             do throws(WireError) { outcome = try advanceInput() } catch { return fail(error) }
             switch outcome {
             case .goesOn: continue
-            case .waits: isWaiting = true
+            case .waits: isWaiting = !wasResumed
             case .again:
                 isWaiting = true
                 resumeLater()

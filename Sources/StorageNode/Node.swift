@@ -35,7 +35,7 @@ public final class Node: @unchecked Sendable {
     private let group: MultiThreadedEventLoopGroup
     let storage: NodeStorage
     let rpc: RPCServer
-    private(set) var admin: AdminServer!  // set in init, behind the RPC ports
+    private let http = Protected<AdminServer?>(nil)  // set in init, behind the RPC ports
     private let startNanoseconds = SystemClock().unixNanoseconds
 
     /// Opens the storage and the ports.
@@ -64,13 +64,17 @@ public final class Node: @unchecked Sendable {
                 options, "-precisionBits must be in the range [1...64]; got \(options.precisionBits)", log)
         }
         do throws(StorageError) {
-            admin = try AdminServer(options: options.admin, backend: self, group: group, log: log)
+            let admin = try AdminServer(options: options.admin, backend: self, group: group, log: log)
+            http.withLock { $0 = admin }
         } catch {
             abandon()
             throw Node.failure("cannot start http server at \(options.admin.address): \(error)", log)
         }
         log.info("starting http server at http://\(options.admin.address)/")
     }
+
+    /// The HTTP port; nil while the node is being started.
+    var admin: AdminServer? { http.withLock { $0 } }
 
     private static func open(
         _ options: NodeOptions, _ environment: Environment, _ log: NodeLog
@@ -127,7 +131,7 @@ public final class Node: @unchecked Sendable {
         var start = SystemClock().monotonicNanoseconds
         func seconds() -> String { Node.text(Double(SystemClock().monotonicNanoseconds - start) * 1e-9) }
         log.info("gracefully shutting down http service at \"\(address)\"")
-        guard admin.stop() else {
+        guard admin?.stop() ?? true else {
             throw Node.failure("cannot stop http service: requests are still running", log)
         }
         log.info("successfully shut down http service in \(seconds()) seconds")

@@ -185,6 +185,7 @@ private final class FakeNode: AdminBackend {
         #expect(try idle.receiveAll() == [])
         node.blocks.store(false, ordering: .relaxed)
         #expect(String(decoding: try socket.receiveAll(), as: UTF8.self).hasPrefix("HTTP/1.1 200 OK"))
+        #expect(server.stop())
         try group.syncShutdownGracefully()
     }
 }

@@ -35,7 +35,7 @@ final class RecordingStorage: RPCStorage {
     }
 }
 
-final class TestServer {
+final class TestServer: @unchecked Sendable {
     let storage = RecordingStorage()
     let server: RPCServer
     let lines = Protected<[String]>([])

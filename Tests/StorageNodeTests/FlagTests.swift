@@ -70,7 +70,7 @@ import Testing
         }
     }
 
-    @Test func values() {
+    @Test func textsOfValues() {
         for (text, value) in [
             ("7", 7), ("-7", -7), ("+7", 7), ("0x1F", 31), ("017", 15), ("0o17", 15), ("0b101", 5), ("1_000", 1000),
             ("9223372036854775807", Int.max), ("0", 0),

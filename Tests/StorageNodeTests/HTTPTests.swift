@@ -132,7 +132,8 @@ import Testing
         let registered = series.prefix { !$0.hasPrefix("process_") }
         #expect(registered.elementsEqual(registered.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }))
         let flags = try recorded["flag_series"].array.map { entry in
-            "flag{name=\"\(try entry["name"].string)\", value=\"\(try entry["value_when_default"].string)\", is_set=\"false\"}"
+            let (name, value) = (try entry["name"].string, try entry["value_when_default"].string)
+            return "flag{name=\"\(name)\", value=\"\(value)\", is_set=\"false\"}"
         }
         let here = series.filter { $0.hasPrefix("flag{") }
         #expect(here.count == flags.count)
@@ -147,12 +148,11 @@ import Testing
     /// Without addresses, paths and the recorder's placeholders.
     private func generalised(_ series: String) -> String {
         var text = series
-        for label in ["addr=\"", "path=\"/tmp", "path=\"<"] {
-            while let start = text.firstRange(of: label) {
-                let rest = text[start.upperBound...]
-                guard let end = rest.firstIndex(of: "\"") else { break }
-                text =
-                    text[..<start.lowerBound] + (label == "addr=\"" ? "ADDR" : "PATH") + text[text.index(after: end)...]
+        for (label, word) in [("addr=\"", "ADDR"), ("path=\"/tmp", "PATH"), ("path=\"<", "PATH")] {
+            while let start = text.firstRange(of: label),
+                let end = text[start.upperBound...].firstIndex(of: "\"")
+            {
+                text.replaceSubrange(start.lowerBound...end, with: word)
             }
         }
         return text

@@ -31,8 +31,8 @@ import Testing
         #expect(page.contains("vm_protoparser_blocks_read_total{type=\"clusternative\"} 2\n"))
         #expect(page.contains("vm_protoparser_rows_read_total{type=\"clusternative\"} 0\n"))
         #expect(page.contains("vm_storage_is_read_only{path=\"\(node.directory.path)/data\"} 1\n"))
-        try node.node.stop()
         #expect(node.rowsStored == 0)
+        try node.node.stop()
     }
 
     /// Sends what the client sent and expects what the server answered, in the order of the recording.

@@ -42,7 +42,7 @@ final class TestNode {
     func http(
         _ method: String, _ target: String, headers: [String: String] = [:], body: String = ""
     ) throws -> (status: Int, headers: [String: String], body: [UInt8]) {
-        let socket = try TestSocket(port: node.admin.port)
+        let socket = try TestSocket(port: node.admin?.port ?? 0)
         var request = "\(method) \(target) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
         for (name, value) in headers { request += "\(name): \(value)\r\n" }
         if !body.isEmpty {
