@@ -16,25 +16,32 @@ func room(
 }
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
     name: "mergeset-storage",
     products: [
         .executable(name: "mergeset-bench", targets: ["mergeset-bench"]),
+        .executable(name: "storage-node", targets: ["storage-node"]),
         .library(name: "Mergeset", targets: ["Mergeset"]),
         .library(name: "SeriesIndex", targets: ["SeriesIndex"]),
         .library(name: "SampleStore", targets: ["SampleStore"]),
         .library(name: "StorageEngine", targets: ["StorageEngine"]),
+        .library(name: "ClusterWire", targets: ["ClusterWire"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
     ],
     targets: [
         // System libraries and C shims.
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CJemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CXXHash"),
         .target(name: "CIntrinsics"),
         .target(name: "CBenchAllocator"),
@@ -52,6 +59,25 @@ let package = Package(
                 "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles", "StorageRuntime", "StorageBytes",
                 "CIntrinsics",
             ])
+        // The node: SwiftNIO is seen in these rows only.
+        + room("ClusterWire", uses: ["StorageRuntime", "StorageBytes", "CZstd"])
+        + room("NodeSupport", uses: ["StorageRuntime", nioCore, nioPosix])
+        + room(
+            "ClusterRPC",
+            uses: [
+                "ClusterWire", "NodeSupport", "StorageEngine", "StorageRuntime", "StorageBytes", nioCore, nioPosix,
+            ])
+        + room(
+            "AdminHTTP",
+            uses: ["NodeSupport", "StorageRuntime", "StorageBytes", "CZlib", nioCore, nioPosix, nioHTTP])
+        + room(
+            "StorageNode",
+            uses: [
+                "AdminHTTP", "ClusterRPC", "ClusterWire", "NodeSupport", "StorageEngine", "SampleStore", "StorageFiles",
+                "StorageRuntime", "StorageBytes", "CJemalloc", nioCore, nioPosix,
+            ], testUses: ["ClusterWire", "Workloads"])
+        + [.executableTarget(name: "storage-node", dependencies: ["StorageNode"])]
+        // The harness.
         + room("Workloads", uses: ["StorageRuntime", "StorageBytes", yams])
         + room(
             "BenchHarness",
@@ -59,6 +85,8 @@ let package = Package(
                 "Workloads", "StorageEngine", "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles",
                 "StorageRuntime",
                 "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics",
+                // The load client.
+                "ClusterWire",
             ])
         + [
             .executableTarget(

@@ -45,6 +45,10 @@ require_libraries() {
         missing+=(libxxhash-dev)
         reasons+=("xxhash: hashes in the formats and in memory")
     fi
+    if ! has_header zlib.h; then
+        missing+=(zlib1g-dev)
+        reasons+=("zlib: compressed answers of the HTTP port")
+    fi
     if [[ ${#missing[@]} -eq 0 ]]; then return 0; fi
 
     local reason

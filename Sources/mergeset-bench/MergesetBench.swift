@@ -29,7 +29,7 @@ struct MergesetBench: ParsableCommand {
             inconclusive, improvements.
             """,
         subcommands: [
-            Run.self, Micro.self, Generate.self, List.self, Describe.self, CrashWriterCommand.self,
+            Run.self, Soak.self, Micro.self, Generate.self, List.self, Describe.self, CrashWriterCommand.self,
             CrashCheckCommand.self,
         ], defaultSubcommand: nil)
 }

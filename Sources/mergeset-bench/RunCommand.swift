@@ -25,6 +25,7 @@ struct Run: ParsableCommand {
               mergeset-bench run k8s-pods --set table.data_block_cache_bytes=16000000
               mergeset-bench run --size s --mode deterministic --format json --quiet
               mergeset-bench run replay --file metrics.txt --set targets=1000
+              mergeset-bench run node-steady --target rpc://127.0.0.1:8400 --rate 500000
 
             Deterministic mode: one thread, virtual clock; two runs of one binary and seed
             give the same files, counters and allocation counts.
@@ -67,6 +68,7 @@ struct Run: ParsableCommand {
     var profileRegion = ProfileRegion.none
     @Flag(name: .shortAndLong, help: "Tell nothing while it runs.")
     var quiet = false
+    @OptionGroup(title: "Against a storage node") var load: LoadArguments
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
@@ -96,6 +98,14 @@ struct Run: ParsableCommand {
         request.options.forcesMerge = forceMerge ?? (size == .s)
         request.options.isQuiet = quiet
         try reporting {
+            if var options = load.options {
+                options.seed = seed
+                options.data = data
+                let isQuiet = quiet
+                return try LoadDriver.run(
+                    request, options, files: RealFileSystem(), print: { StatusDisplay.writeOutput($0) },
+                    tell: { if !isQuiet { StatusDisplay.writeError($0 + "\n") } })
+            }
             try RunDriver.run(request, files: RealFileSystem(), print: { StatusDisplay.writeOutput($0) })
         }
     }

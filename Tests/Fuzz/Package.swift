@@ -14,6 +14,7 @@ let package = Package(
                 "CFuzzer", .product(name: "Mergeset", package: "mergeset-storage"),
                 .product(name: "SampleStore", package: "mergeset-storage"),
                 .product(name: "StorageEngine", package: "mergeset-storage"),
+                .product(name: "ClusterWire", package: "mergeset-storage"),
             ]),
     ],
     swiftLanguageModes: [.v6]

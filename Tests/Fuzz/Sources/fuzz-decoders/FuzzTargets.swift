@@ -25,6 +25,9 @@ let fuzzTargets: [String: FuzzTarget] = [
     "sample-name": fuzzSampleName,
     "tag-row": fuzzTagRow,
     "transaction": fuzzTransaction,
+    "wire-frames": fuzzWireFrames,
+    "wire-requests": fuzzWireRequests,
+    "wire-rows": fuzzWireRows,
     "zstd": fuzzZstd,
 ]
 

@@ -1,0 +1,249 @@
+// SelectReader.swift - gathers requests of the vmselect port from a stream (docs/format/cluster-rpc.md, 5.1).
+//
+//   bytes8 rpcName | u32 timeout | arguments
+//
+// Decoded bytes are held until a request is complete; every attempt starts at the last point that is known to be good: the
+// beginning of the arguments or, for registerMetricNames, behind the last whole name. Sizes are checked as soon as
+// they are read. Memory follows the bytes that have come, in steps that the caller has to grant.
+//
+// Threads: one owner at a time.
+
+import StorageBytes
+
+/// Gathers requests.
+public struct SelectReader: ~Copyable {
+    /// Why ``advance(_:workBytesMax:)`` has returned.
+    public enum Progress {
+        /// The input is used up.
+        case needsInput
+        /// Nothing goes on before ``grantMemory(_:)`` with so many bytes.
+        case needsMemory(Int)
+        /// A request is complete. The next call begins the next one.
+        case request(SelectRequest)
+    }
+
+    private var stream: StreamDecoder
+    private var held = RawBuffer()
+    private var granted = 0
+    private var call: SelectCall?
+    private var timeout: UInt32?
+    private var argumentsStart = 0
+    private var names: [RegisteredName] = []
+    private var namesWanted: Int?
+    private var parsed = 0  // everything before is understood
+    private static let stepBytes = 64 << 10
+
+    /// A reader at the first byte behind the handshake.
+    public init(_ stream: consuming StreamDecoder) { self.stream = stream }
+
+    /// Whether the stream may end here: no request has begun.
+    public var isBetweenRequests: Bool { held.count == 0 && call == nil }
+    /// The call whose arguments are being read: the clock of its deadline is running.
+    public var pendingCall: SelectCall? { call }
+    /// Bytes of memory of the request that has begun.
+    public var requestMemoryBytes: Int { granted }
+    /// Whether the memory asked for last is for the stream's decoder, with which it stays.
+    public var isWindowWanted: Bool { stream.memoryWantedBytes > 0 }
+    /// Bytes of memory of the stream's decoder.
+    public var streamMemoryBytes: Int { stream.memoryBytes }
+
+    /// What is missing when the stream ends now.
+    public var missing: WireError {
+        let what = call.map { "the arguments of \(QuotedText.quote($0.rawValue))" } ?? "rpcName"
+        return WireError(.unexpectedEnd, "cannot process vmselect request: cannot read \(what): unexpected EOF")
+    }
+
+    /// Says that the bytes of memory asked for may be used.
+    public mutating func grantMemory(_ bytes: Int) {
+        if stream.memoryWantedBytes > 0 {
+            stream.grantMemory()
+        } else {
+            granted += bytes
+        }
+    }
+
+    /// Decodes from `input`.
+    ///
+    /// - Throws: `.badRequest`, `.tooBig`, `.badStream`: the connection has to be closed without a response.
+    public mutating func advance(_ input: inout ByteCursor) throws(WireError) -> Progress {
+        while true {
+            if held.count > parsed, let request = try parse() { return .request(request) }
+            if held.count >= granted {
+                // The first step is small and for nothing: names of calls and most arguments fit it.
+                if input.remaining == 0, !stream.mayHoldOutput { return .needsInput }
+                if granted >= WireLimits.requestBytesMax {
+                    throw WireError(.tooBig, "too big request: more than \(WireLimits.requestBytesMax) bytes")
+                }
+                return .needsMemory(granted == 0 ? 4096 : min(max(granted, SelectReader.stepBytes), 8 << 20))
+            }
+            let room = min(granted - held.count, SelectReader.stepBytes)
+            held.reserve(room)
+            let count = try stream.read(
+                &input, into: UnsafeMutableRawBufferPointer(start: held.end, count: room))
+            held.commit(count)
+            if count > 0 { continue }
+            return stream.memoryWantedBytes > 0
+                ? .needsMemory(stream.memoryWantedBytes - stream.memoryBytes) : .needsInput
+        }
+    }
+
+    /// The complete request, or nil when bytes are missing.
+    private mutating func parse() throws(WireError) -> SelectRequest? {
+        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: held.bytes[parsed...]))
+        do {
+            let call = try readCall(&cursor)
+            let timeout = try readTimeout(&cursor)
+            let arguments = try readArguments(call, &cursor)
+            return finish(call, timeout, arguments, rest: cursor.rest)
+        } catch {
+            switch error {
+            case .missing: return nil
+            case .wrong(let wrong): throw wrong
+            }
+        }
+    }
+
+    private enum Failure: Error {
+        /// The bytes end: try again with more of them.
+        case missing
+        case wrong(WireError)
+
+        init(_ kind: WireError.Kind, _ message: String) {
+            self = .wrong(WireError(kind, "cannot process vmselect request: " + message))
+        }
+    }
+
+    private mutating func finish(
+        _ call: SelectCall, _ timeout: UInt32, _ arguments: SelectArguments, rest: UnsafeRawBufferPointer
+    ) -> SelectRequest {
+        // The bytes behind belong to the next request.
+        var next = RawBuffer(copying: rest)
+        let end = held.count - rest.count
+        swap(&next, &held)
+        next.truncate(to: end)
+        let request = SelectRequest(call, timeout, arguments, names, next)
+        self.call = nil
+        self.timeout = nil
+        names = []
+        namesWanted = nil
+        parsed = 0
+        granted = held.count
+        return request
+    }
+
+    // MARK: fields
+
+    private mutating func readCall(_ cursor: inout ByteCursor) throws(Failure) -> SelectCall {
+        if let call { return call }
+        let name = try bytes8(&cursor, "rpcName", WireLimits.callNameBytesMax)
+        guard let known = SelectCall.allCases.first(where: { name.elementsEqual($0.rawValue.utf8) }) else {
+            throw Failure(.badRequest, "unsupported rpcName: \(QuotedText.quote(name))")
+        }
+        call = known
+        parsed = held.count - cursor.remaining
+        return known
+    }
+
+    private mutating func readTimeout(_ cursor: inout ByteCursor) throws(Failure) -> UInt32 {
+        if let timeout { return timeout }
+        let seconds = try number(&cursor, UInt32.self)
+        timeout = seconds
+        parsed = held.count - cursor.remaining
+        return seconds
+    }
+
+    private mutating func readArguments(
+        _ call: SelectCall, _ cursor: inout ByteCursor
+    ) throws(Failure) -> SelectArguments {
+        switch call {
+        case .search:
+            return .search(try query(&cursor), fetchesData: try number(&cursor, UInt8.self) != 0)
+        case .searchMetricNames: return .query(try query(&cursor))
+        case .deleteMetrics:
+            return .query(try query(&cursor, "labelName", WireLimits.deleteQueryBytesMax))
+        case .labels, .labelEntries, .seriesCount: return .tenant(try tenant(&cursor))
+        case .labelsOnTimeRange: return .tenantOnTimeRange(try tenant(&cursor), try range(&cursor))
+        case .labelValues:
+            return .label(try tenant(&cursor), name: try label(&cursor, "labelName"), nil)
+        case .labelValuesOnTimeRange:
+            let whose = try tenant(&cursor)
+            let name = try label(&cursor, "labelName")
+            return .label(whose, name: name, try range(&cursor))
+        case .tagValueSuffixes:
+            return .suffixes(
+                try tenant(&cursor), try range(&cursor), key: try label(&cursor, "tagKey"),
+                prefix: try label(&cursor, "tagValuePrefix"), delimiter: try number(&cursor, UInt8.self))
+        case .tsdbStatus:
+            return .status(
+                try tenant(&cursor), date: try number(&cursor, UInt32.self), top: try number(&cursor, UInt32.self))
+        case .tsdbStatusWithFilters:
+            return .filteredStatus(try query(&cursor), top: try number(&cursor, UInt32.self))
+        case .registerMetricNames:
+            try readNames(&cursor)
+            return .names
+        }
+    }
+
+    private mutating func readNames(_ cursor: inout ByteCursor) throws(Failure) {
+        if namesWanted == nil {
+            let count = try number(&cursor, UInt64.self)
+            guard count <= UInt64(WireLimits.registeredNamesMax) else {
+                throw Failure(
+                    .tooBig,
+                    "too many metric names in a single request; got \(count); mustn't exceed "
+                        + "\(WireLimits.registeredNamesMax)")
+            }
+            namesWanted = Int(count)
+            parsed = held.count - cursor.remaining
+        }
+        while names.count < namesWanted ?? 0 {
+            let name = try bytes8(&cursor, "metricNameRaw", WireLimits.registeredNameBytesMax)
+            let timestamp = Int64(bitPattern: try number(&cursor, UInt64.self))
+            parsed = held.count - cursor.remaining
+            names.append(
+                RegisteredName(start: parsed - 8 - name.count, count: name.count, timestampMs: timestamp))
+        }
+    }
+
+    private func number<Value: FixedWidthInteger & UnsignedInteger>(
+        _ cursor: inout ByteCursor, _ type: Value.Type
+    ) throws(Failure) -> Value {
+        guard let value = try? cursor.readBigEndian(Value.self) else { throw .missing }
+        return value
+    }
+
+    private func bytes8(
+        _ cursor: inout ByteCursor, _ what: String, _ limit: Int
+    ) throws(Failure) -> UnsafeRawBufferPointer {
+        let count = try number(&cursor, UInt64.self)
+        guard count <= UInt64(limit) else {
+            throw Failure(
+                .tooBig, "cannot read \(what): too big data size: \(count); it mustn't exceed \(limit) bytes")
+        }
+        guard let bytes = try? cursor.readBytes(Int(count)) else { throw .missing }
+        return bytes
+    }
+
+    private func label(_ cursor: inout ByteCursor, _ what: String) throws(Failure) -> [UInt8] {
+        [UInt8](try bytes8(&cursor, what, WireLimits.labelBytesMax))
+    }
+
+    private func tenant(_ cursor: inout ByteCursor) throws(Failure) -> Tenant {
+        Tenant(bits: try number(&cursor, UInt64.self))
+    }
+
+    private func range(_ cursor: inout ByteCursor) throws(Failure) -> WireTimeRange {
+        WireTimeRange(
+            minMs: Int64(bitPattern: try number(&cursor, UInt64.self)),
+            maxMs: Int64(bitPattern: try number(&cursor, UInt64.self)))
+    }
+
+    private func query(
+        _ cursor: inout ByteCursor, _ what: String = "searchQuery", _ limit: Int = WireLimits.queryBytesMax
+    ) throws(Failure) -> SearchQuery {
+        let bytes = try bytes8(&cursor, what, limit)
+        do { return try SearchQuery(decoding: bytes) } catch {
+            throw Failure(.badRequest, "cannot unmarshal SearchQuery: \(error)")
+        }
+    }
+}

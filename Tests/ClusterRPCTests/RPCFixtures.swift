@@ -1,0 +1,99 @@
+// RPCFixtures.swift - a server in this process over a storage that writes down what it gets.
+
+import ClusterWire
+import Glibc
+import NIOPosix
+import NodeSupport
+import StorageBytes
+import StorageEngine
+import StorageRuntime
+import Synchronization
+import TestSupport
+
+@testable import ClusterRPC
+
+/// Keeps values of rows; can refuse them, and can be held.
+final class RecordingStorage: RPCStorage {
+    let values = Protected<[Double]>([])
+    let names = Protected<[[UInt8]]>([])
+    let readOnly = Atomic<Bool>(false)
+    let isHeld = Atomic<Bool>(false)
+    let failure = Protected<StorageError?>(nil)
+    let calls = Atomic<Int>(0)
+
+    var isReadOnly: Bool { readOnly.load(ordering: .relaxed) }
+
+    func addRows(_ rows: UnsafeBufferPointer<MetricRow>, worker: Int) throws(StorageError) {
+        calls.wrappingAdd(1, ordering: .relaxed)
+        while isHeld.load(ordering: .relaxed) { usleep(500) }
+        if let failure = failure.withLock({ $0 }) { throw failure }
+        values.withLock { values in for row in rows { values.append(row.value) } }
+    }
+
+    func registerMetricNames(_ rows: UnsafeBufferPointer<MetricRow>) throws(StorageError) {
+        names.withLock { names in for row in rows { names.append(Array(row.name)) } }
+    }
+}
+
+final class TestServer: @unchecked Sendable {
+    let storage = RecordingStorage()
+    let server: RPCServer
+    let lines = Protected<[String]>([])
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+
+    init(memoryBytesMax: Int = 0, workers: Int = 2) throws {
+        var options = RPCOptions()
+        options.insertAddress = "127.0.0.1:0"
+        options.selectAddress = "127.0.0.1:0"
+        options.memoryBytesMax = memoryBytesMax
+        options.workers = workers
+        let lines = lines
+        let log = NodeLog { level, _, text in lines.withLock { $0.append("\(level.name) \(text)") } }
+        server = try RPCServer(options: options, storage: storage, group: group, log: log)
+    }
+
+    func stop() throws {
+        server.stop()
+        try group.syncShutdownGracefully()
+    }
+
+    func metric(_ series: String) -> Int {
+        server.metrics.first { $0.series == series }.map { Int($0.value) } ?? -1
+    }
+
+    /// A connection behind its handshake.
+    func insert(compressed: Bool = false) throws -> TestSocket {
+        let socket = try TestSocket(port: server.insertPort)
+        try socket.send(Array("vminsert.02".utf8) + [compressed ? 1 : 0] + Array("ok".utf8))
+        guard try socket.receive(5) == Array("okok".utf8) + [0] else { throw TestSupportError("no handshake") }
+        return socket
+    }
+
+    func select() throws -> TestSocket {
+        let socket = try TestSocket(port: server.selectPort)
+        try socket.send(Array("vmselect.01".utf8) + [0] + Array("ok".utf8))
+        guard try socket.receive(5) == Array("okok".utf8) + [1] else { throw TestSupportError("no handshake") }
+        return socket
+    }
+
+    /// The bytes of a packet with rows of one name, whose values count up from `first`.
+    static func packet(_ first: Int, rows: Int, nameBytes: Int = 20) -> [UInt8] {
+        var encoder = StreamEncoder(isCompressed: false)
+        return packet(first, rows: rows, nameBytes: nameBytes, through: &encoder)
+    }
+
+    static func packet(
+        _ first: Int, rows: Int, nameBytes: Int = 20, through encoder: inout StreamEncoder
+    ) -> [UInt8] {
+        var writer = PacketWriter()
+        let name =
+            [UInt8](repeating: 0, count: 8) + [0, 0] + [UInt8(nameBytes >> 8), UInt8(nameBytes & 255)]
+            + [UInt8](repeating: 65, count: nameBytes)
+        name.withUnsafeBytes { name in
+            for row in 0..<rows { writer.add(name: name, timestampMs: 1_642_464_000_000, value: Double(first + row)) }
+        }
+        var output = RawBuffer()
+        writer.send(through: &encoder, to: &output)
+        return output.array()
+    }
+}
