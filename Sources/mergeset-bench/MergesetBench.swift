@@ -27,7 +27,9 @@ struct MergesetBench: ParsableCommand {
             in use, 130 interrupted. 2, 3 and 4 are verdicts of comparisons: regression,
             inconclusive, improvements.
             """,
-        subcommands: [Run.self, Micro.self, Generate.self, List.self, Describe.self], defaultSubcommand: nil)
+        subcommands: [
+            Run.self, Micro.self, Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self,
+        ], defaultSubcommand: nil)
 }
 
 extension ParsableCommand {
