@@ -53,7 +53,7 @@ public struct RunOptions: Sendable {
     public var knownRoundsWanted: Int?
     /// Whether the first rows of a new day are measured.
     public var measuresNewDay = false
-    /// The part of the run that callgrind counts.
+    /// The part of the run that a profiler counts.
     public var profileRegion = ProfileRegion.none
     /// Options of the engine; those of its table are ``table``.
     public var engine = StorageOptions()
