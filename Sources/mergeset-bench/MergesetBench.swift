@@ -29,6 +29,7 @@ struct MergesetBench: ParsableCommand {
             """,
         subcommands: [
             Run.self, Micro.self, Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self,
+            SingleNode.self, Bars.self,
         ], defaultSubcommand: nil)
 }
 

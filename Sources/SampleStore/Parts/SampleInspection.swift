@@ -22,3 +22,11 @@ extension SampleSource {
         }
     }
 }
+
+extension SampleSource {
+    /// The block reached by ``advance()`` as it is stored; of a part in memory the data is empty. Valid until the next call.
+    public final var stored: StoredSampleBlock {
+        StoredSampleBlock(
+            header: header, timestamps: current.pointee.timestampsData, values: current.pointee.valuesData)
+    }
+}
