@@ -13,7 +13,7 @@ public struct FileOperation: Sendable, Equatable, CustomStringConvertible {
     /// What a step does.
     public enum Kind: String, Sendable, CaseIterable {
         /// Steps that change files, directories or what is durable.
-        case makeDirectory, create, write, syncFile, syncDirectory, close, rename, hardLink
+        case makeDirectory, create, write, syncFile, syncDirectory, close, rename, hardLink, symbolicLink
         /// More of them.
         case removeFile, removeDirectory, lock
         /// Steps that only look; they have no number.

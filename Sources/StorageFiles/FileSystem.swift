@@ -56,6 +56,12 @@ public protocol FileSystem: AnyObject, Sendable {
     func rename(_ source: String, to target: String) throws(StorageError)
     /// Makes `target` a second name of the regular file `source`. Does not sync the directory.
     func hardLink(_ source: String, to target: String) throws(StorageError)
+    /// Makes `path` a symbolic link with the text `target`, which is absolute or starts at the directory of the link and
+    /// need not exist. Does not sync the directory. Links on the way to a name are followed everywhere; a link at the end
+    /// of a path is followed by `list`, `size`, `sync`, `open` and `lock`, and by `makeDirectory` with `parents`.
+    func symbolicLink(to target: String, at path: String) throws(StorageError)
+    /// The text of a symbolic link; `.io(EINVAL)` when `path` is something else.
+    func linkTarget(of path: String) throws(StorageError) -> String
     /// `fsync` of a file or directory by path.
     func sync(_ path: String) throws(StorageError)
     /// Bytes that an unprivileged process may still write to the device of `path`.

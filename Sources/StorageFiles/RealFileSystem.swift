@@ -5,6 +5,7 @@
 // still removed with their directory.
 
 import Glibc
+import StorageBytes
 import StorageRuntime
 
 /// Files through system calls.
@@ -118,6 +119,21 @@ public final class RealFileSystem: FileSystem {
         try SystemCall.check(source)
         try SystemCall.check(target)
         if link(source, target) != 0 { throw Self.pairError("link", source, target, errno) }
+    }
+
+    public func symbolicLink(to target: String, at path: String) throws(StorageError) {
+        try SystemCall.check(target)
+        try SystemCall.check(path)
+        _ = try SystemCall.run("symlink", path) { symlink(target, path) }
+    }
+
+    public func linkTarget(of path: String) throws(StorageError) -> String {
+        try SystemCall.check(path)
+        // The kernel keeps at most a page of text.
+        var text = RawBuffer(capacity: Int(PATH_MAX))
+        let start = text.base.assumingMemoryBound(to: CChar.self)
+        text.commit(try SystemCall.run("readlink", path) { readlink(path, start, Int(PATH_MAX)) })
+        return String(decoding: text.bytes, as: UTF8.self)
     }
 
     public func sync(_ path: String) throws(StorageError) {

@@ -49,7 +49,7 @@ extension SimulatedFileSystem {
         _ node: SimulatedNode, _ copies: inout [ObjectIdentifier: SimulatedNode]
     ) -> SimulatedNode {
         if let copy = copies[ObjectIdentifier(node)] { return copy }
-        let copy = SimulatedNode(isDirectory: node.isDirectory)
+        let copy = SimulatedNode(isDirectory: node.isDirectory, linkTarget: node.linkTarget)
         copies[ObjectIdentifier(node)] = copy
         copy.bytes = node.bytes
         copy.durableCount = node.durableCount
@@ -132,7 +132,8 @@ extension SimulatedFileSystem {
         }
     }
 
-    /// All files below `directory`, by path relative to it. For comparing and digesting; not an operation.
+    /// All files below `directory`, by path relative to it; of links the bytes are `-> ` and their text. For comparing and
+    /// digesting; not an operation.
     public func contents(of directory: String = "/") -> [String: [UInt8]] {
         state.lock()
         defer { state.unlock() }
@@ -144,15 +145,22 @@ extension SimulatedFileSystem {
         var files: [String: [UInt8]] = [:]
         func collect(_ node: SimulatedNode, _ prefix: String) {
             for (name, child) in node.entries {
-                if child.isDirectory { collect(child, prefix + name + "/") } else { files[prefix + name] = child.bytes }
+                if child.isDirectory {
+                    collect(child, prefix + name + "/")
+                } else {
+                    files[prefix + name] = child.linkTarget.map { Array("-> \($0)".utf8) } ?? child.bytes
+                }
             }
         }
         collect(node, "")
         return files
     }
 
-    /// Copies a directory of another file system to `target`, which is made with its parents. Links and special files
-    /// are skipped. The copy is durable; the operations of copying are not counted, recorded or made to fail.
+    /// Copies a directory of another file system to `target`, which is made with its parents. Symbolic links stay links;
+    /// names of one file become files of their own. The copy is durable; the operations of copying are not counted,
+    /// recorded or made to fail.
+    ///
+    /// - Throws: Also `.io` for a special file: there is nothing to copy in it.
     public func load(_ source: String, of other: any FileSystem, into target: String) throws(StorageError) {
         let carrier = SimulatedFileSystem(recording: .nothing)
         try carrier.copyTree(source, of: other, to: "/")
@@ -193,7 +201,7 @@ extension SimulatedFileSystem {
                 let file = try create(to)
                 try file.write(bytes.bytes)
                 try file.close()
-            case .other: break
+            case .other: try symbolicLink(to: other.linkTarget(of: from), at: to)
             }
         }
     }

@@ -4,8 +4,9 @@
 // the plan of faults is asked (FaultPlan.swift). After the crash every call throws `.crashed`, and
 // `afterCrash(seed:)` gives the disk as the next process finds it (SimulatedFileSystem+Crash.swift).
 //
-// Paths are resolved as text, there are no symbolic links, and relative paths start at `/`. One lock guards everything,
-// so any thread may call any method; steps of several threads are numbered in the order in which they get the lock.
+// `.` and `..` of a path are resolved as text, before links are followed, and relative paths start at `/`. One lock guards
+// everything, so any thread may call any method; steps of several threads are numbered in the order in which they get
+// the lock.
 
 import Glibc
 import StorageRuntime
@@ -106,6 +107,8 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
     /// A place in the tree: the directory, and the last name of a path in it.
     private struct Place {
         let directory: SimulatedNode
+        /// The directories above it.
+        let above: [SimulatedNode]
         let name: String
         let path: String
 
@@ -119,14 +122,59 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         return Paths.absolute(path, currentDirectory: "/")
     }
 
-    private func find(_ path: String, _ call: String) throws(StorageError) -> SimulatedNode {
+    /// Most links that are followed on one path, as on Linux.
+    private static let linksMax = 40
+
+    /// The node of a path and the directories above it, from the root on. Links on the way are followed, and one at the
+    /// end, if asked for.
+    private func resolve(
+        _ path: String, _ call: String, followsLast: Bool
+    ) throws(StorageError) -> (node: SimulatedNode, above: [SimulatedNode]) {
+        var above: [SimulatedNode] = []
         var node = root
-        for name in Paths.components(path) {
+        // Names still to go, the next one last.
+        var names = Array(Paths.components(path).reversed())
+        var links = 0
+        while let name = names.popLast() {
             guard node.isDirectory else { throw SystemCall.error(call, path, ENOTDIR) }
+            if name == "." { continue }
+            if name == ".." {
+                node = above.popLast() ?? root
+                continue
+            }
             guard let child = node.entries[name] else { throw SystemCall.error(call, path, ENOENT) }
-            node = child
+            guard let target = child.linkTarget, followsLast || !names.isEmpty else {
+                above.append(node)
+                node = child
+                continue
+            }
+            links += 1
+            if links > Self.linksMax { throw SystemCall.error(call, path, ELOOP) }
+            if target.utf8.first == Paths.slash {
+                node = root
+                above = []
+            }
+            names += Paths.components(target).reversed()
         }
-        return node
+        return (node, above)
+    }
+
+    private func find(
+        _ path: String, _ call: String, followsLast: Bool = true
+    ) throws(StorageError) -> SimulatedNode {
+        try resolve(path, call, followsLast: followsLast).node
+    }
+
+    /// As ``find(_:_:followsLast:)``; nil when nothing is there.
+    private func findIfThere(
+        _ path: String, _ call: String, followsLast: Bool = true
+    ) throws(StorageError) -> SimulatedNode? {
+        do throws(StorageError) {
+            return try find(path, call, followsLast: followsLast)
+        } catch {
+            if error.kind == .notFound || error.kind == .io(errno: ENOTDIR) { return nil }
+            throw error
+        }
     }
 
     private func findFile(_ path: String, _ call: String) throws(StorageError) -> SimulatedNode {
@@ -137,9 +185,9 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
 
     private func place(_ path: String, _ call: String) throws(StorageError) -> Place {
         if path == "/" { throw SystemCall.error(call, path, EBUSY) }
-        let directory = try find(Paths.parent(path), call)
+        let (directory, above) = try resolve(Paths.parent(path), call, followsLast: true)
         guard directory.isDirectory else { throw SystemCall.error(call, path, ENOTDIR) }
-        return Place(directory: directory, name: Paths.lastComponent(path), path: path)
+        return Place(directory: directory, above: above, name: Paths.lastComponent(path), path: path)
     }
 
     /// Changes names, visibly at once and durably after a sync.
@@ -198,8 +246,8 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
             try makeDirectoryStep(parent, true)
         }
         let place = try place(path, "mkdir")
-        if let node = place.node {
-            if parents && node.isDirectory { return }
+        if place.node != nil {
+            if parents, try find(path, "stat").isDirectory { return }
             throw SystemCall.error("mkdir", path, EEXIST)
         }
         try begin(.makeDirectory, path)
@@ -214,7 +262,7 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         let node = try find(path, "open")
         guard node.isDirectory else { throw SystemCall.error("open", path, ENOTDIR) }
         return Self.sortedEntries(node).map {
-            DirectoryEntry(name: $0.key, kind: $0.value.isDirectory ? .directory : .file)
+            DirectoryEntry(name: $0.key, kind: $0.value.kind)
         }
     }
 
@@ -227,8 +275,7 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         defer { state.unlock() }
         let path = try cleaned(path)
         try begin(.status, path)
-        guard let node = try? find(path, "lstat") else { return nil }
-        return node.isDirectory ? .directory : .file
+        return try findIfThere(path, "lstat", followsLast: false)?.kind
     }
 
     public func size(of path: String) throws(StorageError) -> Int {
@@ -247,7 +294,7 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
             throw StorageError(.invalidArgument, "removeAll wants a path that ends in a name", path: path)
         }
         let parent = Paths.parent(path)
-        guard let directory = try? find(parent, "open"), directory.isDirectory else { return }
+        guard let directory = try findIfThere(parent, "open"), directory.isDirectory else { return }
         try removeTree(try place(path, "unlink"))
         try syncDirectory(directory, parent)
     }
@@ -256,7 +303,10 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         guard let node = place.node else { return }
         if node.isDirectory {
             for (name, _) in Self.sortedEntries(node) {
-                try removeTree(Place(directory: node, name: name, path: Paths.join(place.path, name)))
+                try removeTree(
+                    Place(
+                        directory: node, above: place.above + [place.directory], name: name,
+                        path: Paths.join(place.path, name)))
             }
         }
         try begin(node.isDirectory ? .removeDirectory : .removeFile, place.path)
@@ -268,8 +318,10 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         defer { state.unlock() }
         let path = try cleaned(path)
         try begin(.removeFile, path)
-        _ = try findFile(path, "unlink")
-        remove(try place(path, "unlink"))
+        let place = try place(path, "unlink")
+        guard let node = place.node else { throw SystemCall.error("unlink", path, ENOENT) }
+        if node.isDirectory { throw SystemCall.error("unlink", path, EISDIR) }
+        remove(place)
     }
 
     public func rename(_ source: String, to target: String) throws(StorageError) {
@@ -282,8 +334,12 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         let to = try place(target, "rename")
         guard let node = from.node else { throw SystemCall.error("rename", source, ENOENT) }
         // In the order in which Linux checks.
-        if Paths.isStrictlyInside(target, source) { throw SystemCall.error("rename", target, EINVAL) }
-        if Paths.isStrictlyInside(source, target) { throw SystemCall.error("rename", target, ENOTEMPTY) }
+        if to.directory === node || to.above.contains(where: { $0 === node }) {
+            throw SystemCall.error("rename", target, EINVAL)
+        }
+        if let old = to.node, from.directory === old || from.above.contains(where: { $0 === old }) {
+            throw SystemCall.error("rename", target, ENOTEMPTY)
+        }
         if let old = to.node {
             if old === node { return }
             if old.isDirectory != node.isDirectory {
@@ -304,11 +360,33 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         let source = try cleaned(source)
         let target = try cleaned(target)
         try begin(.hardLink, source, target: target)
-        let node = try find(source, "link")
+        let node = try find(source, "link", followsLast: false)
         let to = try place(target, "link")
         if to.node != nil { throw SystemCall.error("link", target, EEXIST) }
         if node.isDirectory { throw SystemCall.error("link", source, EPERM) }
         add(node, at: to)
+    }
+
+    public func symbolicLink(to target: String, at path: String) throws(StorageError) {
+        state.lock()
+        defer { state.unlock() }
+        let path = try cleaned(path)
+        try SystemCall.check(target)
+        try begin(.symbolicLink, path, target: target)
+        let place = try place(path, "symlink")
+        if place.node != nil { throw SystemCall.error("symlink", path, EEXIST) }
+        add(SimulatedNode(isDirectory: false, linkTarget: target), at: place)
+    }
+
+    public func linkTarget(of path: String) throws(StorageError) -> String {
+        state.lock()
+        defer { state.unlock() }
+        let path = try cleaned(path)
+        try begin(.status, path)
+        guard let target = try find(path, "readlink", followsLast: false).linkTarget else {
+            throw SystemCall.error("readlink", path, EINVAL)
+        }
+        return target
     }
 
     public func sync(_ path: String) throws(StorageError) {
@@ -336,7 +414,8 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
         let path = try cleaned(path)
         try begin(.lock, path)
         let place = try place(path, "open")
-        let node = place.node ?? SimulatedNode(isDirectory: false)
+        // A link that points nowhere is refused, where Linux would create its target.
+        let node = place.node == nil ? SimulatedNode(isDirectory: false) : try find(path, "open")
         if node.isDirectory { throw SystemCall.error("open", path, EISDIR) }
         if node.isLocked {
             throw StorageError(.locked, "locked by another process or another open of this directory", path: path)

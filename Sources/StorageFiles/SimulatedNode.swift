@@ -1,15 +1,18 @@
-// SimulatedNode.swift - files and directories of the simulation: what everybody sees, and what a crash would leave.
+// SimulatedNode.swift - files, directories and links of the simulation: what everybody sees, and what a crash would leave.
 //
 //   file        bytes        | durable: 0 ..< durableCount | written since: lost, kept or torn by a crash |
 //   directory   entries      what is visible
 //               durableEntries + the PendingChanges that touch it = entries
+//   link        its text, durable with its name
 //
 // Files only grow, so one number tells what is durable. Nodes are referred to by name entries, pending changes and open
 // handles, and die with the last of them. All of this is guarded by the lock of the file system.
 
-/// A file or a directory, independent of its names.
+/// A file, a directory or a symbolic link, independent of its names.
 final class SimulatedNode {
     let isDirectory: Bool
+    /// Where a link points; nil of files and directories.
+    let linkTarget: String?
 
     // Of a file.
     var bytes: [UInt8] = []
@@ -29,7 +32,12 @@ final class SimulatedNode {
     /// Removed, and the removal is durable: what is pending inside does not matter any more.
     var isGone = false
 
-    init(isDirectory: Bool) { self.isDirectory = isDirectory }
+    init(isDirectory: Bool, linkTarget: String? = nil) {
+        self.isDirectory = isDirectory
+        self.linkTarget = linkTarget
+    }
+
+    var kind: FileKind { isDirectory ? .directory : linkTarget == nil ? .file : .other }
 
     /// Marks a removed directory, and the removed directories durably in it, as gone.
     func markGone() {

@@ -14,20 +14,26 @@ public enum CPUCount {
 
     /// The quota of the control group (version 2, then 1) in processors; nil when there is none.
     private static func cgroupQuota() -> Double? {
-        if let text = firstLine("/sys/fs/cgroup/cpu.max") {
+        if let text = KernelFile.firstLine("/sys/fs/cgroup/cpu.max") {
             let fields = text.split(separator: " ")
             if fields.count == 2, let quota = Double(fields[0]), let period = Double(fields[1]), period > 0 {
                 return quota / period
             }
             return nil
         }
-        guard let quota = firstLine("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").flatMap({ Double($0) }), quota > 0,
-            let period = firstLine("/sys/fs/cgroup/cpu/cpu.cfs_period_us").flatMap({ Double($0) }), period > 0
+        guard let quota = KernelFile.firstLine("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").flatMap({ Double($0) }),
+            quota > 0,
+            let period = KernelFile.firstLine("/sys/fs/cgroup/cpu/cpu.cfs_period_us").flatMap({ Double($0) }),
+            period > 0
         else { return nil }
         return quota / period
     }
+}
 
-    private static func firstLine(_ path: String) -> String? {
+/// Small files in which the kernel tells about itself.
+enum KernelFile {
+    /// The first line, up to 127 bytes, without its end; nil when there is no such file.
+    static func firstLine(_ path: String) -> String? {
         guard let file = fopen(path, "r") else { return nil }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 128)

@@ -27,6 +27,9 @@ public struct StorageError: Error, Sendable, Equatable, CustomStringConvertible 
         case invalidArgument
         /// Too many calls at once; nothing was changed. Trying again later may help.
         case overloaded
+        /// The storage takes no rows because the disk is nearly full; nothing was changed. Trying again after freeing space
+        /// helps.
+        case readOnly
         /// The deadline of a search has passed.
         case deadlineExceeded
         /// The simulated machine has crashed (tests only).

@@ -54,7 +54,8 @@ import Testing
         for table in ["arbitrary", "index", "pending_txn"] {
             let directory = Golden.path("mergeset/tables/" + table)
             let names = try files.list(directory).filter { $0.kind == .directory }.map(\.name)
-            for name in names where name != Transaction.directoryName && name != Transaction.temporaryDirectoryName {
+            for name in names
+            where name != PartTransaction.directoryName && name != PartTransaction.temporaryDirectoryName {
                 let part = Paths.join(directory, name)
                 let metadata = try PartMetadata.read(directory: part, on: files)
                 let stored = try files.readAll(Paths.join(part, "metadata.json"), limitBytes: 1 << 20).array()

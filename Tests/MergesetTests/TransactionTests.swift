@@ -1,4 +1,4 @@
-// TransactionTests.swift - the transaction file, recovery against golden directories, and crashes at every operation.
+// TransactionTests.swift - recovery of tables against golden directories.
 
 import StorageBytes
 import StorageFiles
@@ -7,65 +7,6 @@ import TestSupport
 import Testing
 
 @testable import Mergeset
-
-@Suite struct TransactionTextTests {
-    @Test func textIsThatOfTheReference() throws {
-        let transaction = Transaction(
-            table: "/data/indexdb/16B9", sources: ["1_1_18E9E590AFBF607F", "1_1_18E9E590AFBF6080"],
-            suffix: 0x18E9_E590_AFBF_6081, target: "2_1_18E9E590AFBF6081")
-        let text = """
-            /data/indexdb/16B9/1_1_18E9E590AFBF607F
-            /data/indexdb/16B9/1_1_18E9E590AFBF6080
-            /data/indexdb/16B9/tmp/18E9E590AFBF6081 -> /data/indexdb/16B9/2_1_18E9E590AFBF6081
-
-            """
-        #expect(transaction.text == text)
-        #expect(try Transaction(parsing: Array(text.utf8), path: "f") == transaction)
-        #expect(try Transaction(parsing: Array(text.utf8.dropLast()), path: "f") == transaction)
-        let flush = Transaction(table: "t", sources: [], suffix: 1, target: "1_1_0000000000000001")
-        #expect(flush.text == "t/tmp/0000000000000001 -> t/1_1_0000000000000001\n")
-    }
-
-    @Test func brokenTextsAreRefused() {
-        for text in [
-            "", "\n", "/t/a\n", "/t/a -> /t/b\n\n", "/t/a -> /t/b -> /t/c\n", "/t/a->/t/b\n", " -> /t/b\n",
-            "/t/a -> \n",
-            "\n/t/a -> /t/b\n", "/t/a -> /t/b\n/t/c\n", "/t/\u{0}\n",
-        ] {
-            let error = #expect(throws: StorageError.self, "\(text)") {
-                try Transaction(parsing: Array(text.utf8), path: "/t/txn/1")
-            }
-            #expect(error?.kind == .corrupted)
-            #expect(error?.path == "/t/txn/1")
-        }
-        #expect(throws: StorageError.self) { try Transaction(parsing: [0xFF] + Array(" -> b\n".utf8), path: "f") }
-    }
-
-    @Test func unfinishedNames() {
-        for name in ["1.tmp.1", ".tmp.0", "16B9D2AAB0000004.tmp.17", "a.tmp.2.tmp.3"] {
-            #expect(Transaction.isUnfinished(name), "\(name)")
-        }
-        for name in ["", "1", "1.tmp.", "1.tmp.x", "1.tmp.1x", "1tmp.1", "1.tmp1", "tmp.1", "16B9D2AAB0000004"] {
-            #expect(!Transaction.isUnfinished(name), "\(name)")
-        }
-    }
-
-    @Test func tablePathsThatTheFileCannotHoldAreRefused() throws {
-        for table in ["/a -> b", "/a\nb"] {
-            let files = SimulatedFileSystem()
-            try files.makeDirectory(table + "/txn", parents: true)
-            let transaction = Transaction(table: table, sources: ["x"], suffix: 1, target: "y")
-            do throws(Transaction.WriteFailure) {
-                try transaction.write(table: table, suffix: 1, on: files)
-                Issue.record("written")
-            } catch {
-                #expect(error.error.kind == .invalidArgument)
-                #expect(!error.mayBeCommitted)
-            }
-            #expect(try files.list(table + "/txn").isEmpty)
-        }
-    }
-}
 
 /// The cases of Tests/Golden/mergeset/txn.json, on both file systems.
 @Suite struct TransactionGoldenTests {
@@ -109,14 +50,16 @@ import Testing
     private static func check(_ golden: JSON, _ parts: JSON, _ table: String, on files: any FileSystem) throws {
         let expected = try golden["entries_after_open"].array.map { try $0.string }.sorted()
         if try golden["open"].string.hasPrefix("error: cannot run transactions") {
-            let error = #expect(throws: StorageError.self) { try Transaction.recover(table: table, on: files) }
+            let error = #expect(throws: StorageError.self) {
+                try PartTransaction.recover(roots: [table], allowsRemoval: false, on: files)
+            }
             #expect(error?.kind == .corrupted)
             #expect(error?.path == table + "/txn/16B9D2AAB0000004")
             #expect(try Self.entries(table, on: files) == expected)
             return
         }
         for _ in 0..<2 {  // a second open finds nothing to do
-            try Transaction.recover(table: table, on: files)
+            try PartTransaction.recover(roots: [table], allowsRemoval: false, on: files)
             // The table drops empty part directories when it opens its parts.
             for entry in try files.list(table) where entry.kind == .directory && entry.name.contains("_") {
                 let path = Paths.join(table, entry.name)
@@ -170,7 +113,7 @@ import Testing
         let directory = try TemporaryDirectory()
         let table = try directory.copyTable("mergeset/tables/pending_txn")
         let files = RealFileSystem()
-        #expect(try Transaction.recover(table: table, on: files) == 1)
+        #expect(try PartTransaction.recover(roots: [table], allowsRemoval: false, on: files) == 1)
         let expected = try Golden.json("mergeset/tables/pending_txn.expected.json")["parts_after_open"].array
         let parts = try files.list(table).filter { $0.kind == .directory && $0.name.contains("_") }.map(\.name)
         #expect(parts == (try expected.map { try $0.string }))
@@ -183,17 +126,17 @@ import Testing
         for path in ["data/t/txn", "data/t/tmp/0000000000000002", "data/t/1_1_0000000000000001"] {
             try files.makeDirectory(path, parents: true)
         }
-        let transaction = Transaction(
-            table: "data/t", sources: ["1_1_0000000000000001"], suffix: 2, target: "2_1_0000000000000002")
-        try transaction.write(table: "data/t", suffix: 2, on: files)
-        #expect(try Transaction.recover(table: "data/t", on: files) == 1)
+        let transaction = PartTransaction(
+            root: "data/t", sources: ["data/t/1_1_0000000000000001"], suffix: 2, target: "2_1_0000000000000002")
+        try transaction.write(to: PartTransaction.path(root: "data/t", suffix: 2), on: files)
+        #expect(try PartTransaction.recover(roots: ["data/t"], allowsRemoval: false, on: files) == 1)
         #expect(try files.list("/data/t").map(\.name) == ["2_1_0000000000000002", "tmp", "txn"])
     }
 
     @Test func newTableGetsItsDirectories() throws {
         let files = SimulatedFileSystem()
         try files.makeDirectory("/t", parents: false)
-        #expect(try Transaction.recover(table: "/t", on: files) == 0)
+        #expect(try PartTransaction.recover(roots: ["/t"], allowsRemoval: false, on: files) == 0)
         let after = files.afterCrash(seed: 1, outcome: .nothingKept)
         #expect(try after.list("/t").map(\.name) == ["tmp", "txn"])
     }

@@ -53,6 +53,10 @@ private final class InterruptingFileSystem: FileSystem {
     func removeFile(_ path: String) throws(StorageError) { try base.removeFile(path) }
     func rename(_ source: String, to target: String) throws(StorageError) { try base.rename(source, to: target) }
     func hardLink(_ source: String, to target: String) throws(StorageError) { try base.hardLink(source, to: target) }
+    func symbolicLink(to target: String, at path: String) throws(StorageError) {
+        try base.symbolicLink(to: target, at: path)
+    }
+    func linkTarget(of path: String) throws(StorageError) -> String { try base.linkTarget(of: path) }
     func sync(_ path: String) throws(StorageError) { try base.sync(path) }
     func freeSpaceBytes(_ path: String) throws(StorageError) -> UInt64 { try base.freeSpaceBytes(path) }
     func lock(_ path: String) throws(StorageError) -> any FileLock { try base.lock(path) }

@@ -1,13 +1,10 @@
 // PartSelection.swift - which parts to merge (docs/format/mergeset-table.md, 11).
 //
-// Merging costs the bytes of all the sources. What it gains is that the biggest of them is not alone any more: for
-// sources of equal size the gain is greatest. So among all runs of neighbours in the order of size the one with the
-// greatest sum / biggest wins, provided that the run is balanced, not too big, and gains enough.
-//
-//   sizes   1 2 2 3 | 40 41 42 42 44 45 46 47 | 900
-//                     a window of 8, gain 7.4
+// The parts in the order of size, and a window of them that is worth it: StorageFiles/PartWindow.swift.
 //
 // Pure functions of their arguments. Cost: n log n for sorting, then at most eight windows for each part and limit.
+
+import StorageFiles
 
 /// The choice of parts to merge.
 enum PartSelection {
@@ -28,11 +25,12 @@ enum PartSelection {
             candidates.append(Candidate(size: sizes[index], index: index))
         }
         candidates.sort { ($0.size, $0.index) < ($1.size, $1.index) }
+        let ascending = candidates.map(\.size)
         let partsMin = final ? MergePolicy.finalPartsMin : MergePolicy.partsMax
         for partsMax in stride(from: MergePolicy.partsMax, through: partsMin, by: -1) {
-            if let window = bestWindow(candidates, partsMax, maxOutputBytes) {
-                return candidates[window].map(\.index)
-            }
+            let window = PartWindow.best(
+                ascending, partsMax: partsMax, outputBytesMax: maxOutputBytes, gainMin: MergePolicy.multiplierMin)
+            if let range = window.range { return candidates[range].map(\.index) }
         }
         return []
     }
@@ -40,34 +38,5 @@ enum PartSelection {
     private struct Candidate {
         let size: UInt64
         let index: Int
-    }
-
-    /// The window with the greatest gain, of at most `partsMax` and at least half as many parts; nil when none gains
-    /// enough.
-    private static func bestWindow(
-        _ parts: [Candidate], _ partsMax: Int, _ maxOutputBytes: UInt64
-    ) -> Range<Int>? {
-        let longest = min(partsMax, parts.count)
-        let shortest = max(2, (longest + 1) / 2)
-        guard parts.count >= 2, shortest <= longest else { return nil }
-        var best: Range<Int>?
-        var bestGain = max(Double(partsMax) / 2, MergePolicy.multiplierMin)
-        for length in shortest...longest {
-            var sum: UInt128 = 0  // of the window that slides
-            for end in 0..<(length - 1) { sum += UInt128(parts[end].size) }
-            for start in 0...(parts.count - length) {
-                let biggest = parts[start + length - 1].size
-                sum += UInt128(biggest)
-                defer { sum -= UInt128(parts[start].size) }
-                if UInt128(parts[start].size) * UInt128(length) < UInt128(biggest) { continue }  // unbalanced
-                if sum > UInt128(maxOutputBytes) { break }  // later ones are bigger still
-                let gain = Double(UInt64(sum)) / Double(biggest)
-                if gain >= bestGain {
-                    bestGain = gain
-                    best = start..<(start + length)
-                }
-            }
-        }
-        return best
     }
 }

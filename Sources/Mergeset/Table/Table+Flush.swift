@@ -24,6 +24,14 @@ extension Table {
         environment.scheduler.checkpoint()
     }
 
+    /// As ``flush()``, but no merges are done or waited for, and no other background work gets its turn: for whoever must
+    /// not go on before the items are durable, in the middle of work of its own.
+    public func makeDurable() throws(StorageError) {
+        try checkIsOpen()
+        try flushEverything()
+        options.onNewItems?()
+    }
+
     func flushEverything() throws(StorageError) {
         flushLock.lock()
         defer { flushLock.unlock() }
@@ -87,7 +95,7 @@ extension Table {
             var merger = try Merger(runs: runs, parts: [])
             let items = runs.reduce(0) { $0 + UInt64($1.count) }
             let suffix = suffixes.next()
-            let directory = Transaction.temporaryPath(table: path, suffix: suffix)
+            let directory = PartTransaction.temporaryPath(root: path, suffix: suffix)
             let level = options.compressionLevel ?? CompressionLevel.ofFlush
             let result = try write(
                 &merger, to: directory, level: level, keepsStoredBlocks: false, isFlush: true, isCancelled: { false })

@@ -72,7 +72,7 @@ extension Table {
             let items = sources.reduce(0) { $0 + $1.metadata.itemsCount }
             var merger = try Merger(runs: [], parts: sources)
             let suffix = suffixes.next()
-            let directory = Transaction.temporaryPath(table: path, suffix: suffix)
+            let directory = PartTransaction.temporaryPath(root: path, suffix: suffix)
             let level = options.compressionLevel ?? CompressionLevel.ofMerge(items: items, isForced: isForced)
             let result = try write(
                 &merger, to: directory, level: level, keepsStoredBlocks: !isForced, isFlush: false,
@@ -83,9 +83,9 @@ extension Table {
                 throw StorageError(.corrupted, "a merge of \(items) items left none", path: directory)
             }
             let name = result.metadata.partName(suffix: suffix)
-            let transaction = Transaction(
-                table: path, sources: sources.map(\.name), suffix: suffix, target: name)
-            try snapshotLock.withShared { () throws(StorageError) in try commit(transaction, suffix, directory) }
+            let transaction = PartTransaction(
+                root: path, sources: sources.map { Paths.join(path, $0.name) }, suffix: suffix, target: name)
+            try snapshotLock.withShared { () throws(StorageError) in try commit(transaction, suffix) }
             let part = try openNew(Paths.join(path, name))
             counters.mergesFinished.add()
             return part
@@ -96,28 +96,12 @@ extension Table {
         }
     }
 
-    private func commit(_ transaction: Transaction, _ suffix: UInt64, _ directory: String) throws(StorageError) {
+    private func commit(_ transaction: PartTransaction, _ suffix: UInt64) throws(StorageError) {
         do {
-            try transaction.write(table: path, suffix: suffix, on: files)
+            try transaction.commit(roots: [path], suffix: suffix, on: files)
         } catch {
-            if error.mayBeCommitted {
-                state.stop(error.error.adding("a merge may or may not be committed; open the table again"))
-            } else {
-                try? files.removeAll(directory)
-            }
+            if error.mayBeCommitted { state.stop(error.error) }
             throw error.error
-        }
-        let file = Transaction.path(table: path, suffix: suffix)
-        do throws(StorageError) {
-            try transaction.execute(in: path, file: file, on: files)
-        } catch {
-            // Committed: it has to be executed, now or by the next open. A second try often helps.
-            do throws(StorageError) {
-                try transaction.execute(in: path, file: file, on: files)
-            } catch {
-                state.stop(error.adding("a committed merge could not be executed; open the table again"))
-                throw error
-            }
         }
     }
 

@@ -63,7 +63,7 @@ public final class Table: @unchecked Sendable {
         try files.makeDirectory(cleaned, parents: true)
         let lock = try files.lock(Paths.join(cleaned, "flock.lock"))
         do throws(StorageError) {
-            try Transaction.recover(table: cleaned, on: files)
+            try PartTransaction.recover(roots: [cleaned], allowsRemoval: false, on: files)
             let caches = PartCaches(
                 dataBlockBytes: options.dataBlockCacheBytes, indexBlockBytes: options.indexBlockCacheBytes)
             let parts = try openParts(cleaned, files: files, caches: caches)
@@ -77,7 +77,7 @@ public final class Table: @unchecked Sendable {
     /// The flag that tells the reference that all rows have been offered for merging (7.5).
     static let convertedFlag = "converted-to-v1.28.0"
     static let ignoredDirectories: Set<String> = [
-        Transaction.directoryName, Transaction.temporaryDirectoryName, "snapshots", "cache",
+        PartTransaction.directoryName, PartTransaction.temporaryDirectoryName, "snapshots", "cache",
     ]
 
     private static func openParts(

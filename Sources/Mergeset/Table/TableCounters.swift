@@ -1,16 +1,6 @@
 // TableCounters.swift - the counters of a table, one atomic each. They are touched once a batch, flush or merge.
 
 import StorageRuntime
-import Synchronization
-
-/// A counter that only grows. Any thread.
-final class Counter: Sendable {
-    private let count = Atomic<UInt64>(0)
-
-    func add(_ amount: UInt64 = 1) { count.wrappingAdd(amount, ordering: .relaxed) }
-
-    var value: UInt64 { count.load(ordering: .relaxed) }
-}
 
 /// The counters of a table.
 final class TableCounters: Sendable {

@@ -4,9 +4,11 @@
 // its number by one multiplication: 153 days every five months. Proleptic Gregorian calendar, any year.
 
 /// A date and a time of day in UTC.
-struct CivilTime: Equatable, Sendable {
-    var year: Int, month: Int, day: Int
-    var hour: Int, minute: Int, second: Int, millisecond: Int
+public struct CivilTime: Equatable, Sendable {
+    /// Year, month (1...12) and day (1...31).
+    public var year: Int, month: Int, day: Int
+    /// Time of day.
+    public var hour: Int, minute: Int, second: Int, millisecond: Int
 
     private static let dayMs: Int64 = 86_400_000
     /// Days of 400 years.
@@ -15,7 +17,7 @@ struct CivilTime: Equatable, Sendable {
     private static let epochDays = 719_468
 
     /// The date and time of a timestamp in Unix milliseconds.
-    init(timestampMs: Int64) {
+    public init(timestampMs: Int64) {
         var days = Int(timestampMs / CivilTime.dayMs)
         var rest = Int(timestampMs % CivilTime.dayMs)
         if rest < 0 {
@@ -77,8 +79,8 @@ struct CivilTime: Equatable, Sendable {
         return startMs(year: year, month: month, day: day) + Int64(time)
     }
 
-    /// The text that part names have.
-    var text: String {
+    /// The text that part names have: `YYYYMMDDhhmmss.mmm`.
+    public var text: String {
         var bytes: [UInt8] = []
         CivilTime.append(year, digits: 4, to: &bytes)
         for field in [month, day, hour, minute, second] { CivilTime.append(field, digits: 2, to: &bytes) }

@@ -13,7 +13,7 @@
 
 import StorageBytes
 
-/// Converts batches of rows.
+/// Converts batches of rows, each call into one part.
 public struct RowConverter: ~Copyable {
     private var ranks = SeriesRanks()
     private var numbers: UnsafeMutablePointer<UInt32>
@@ -42,34 +42,52 @@ public struct RowConverter: ~Copyable {
     /// Bytes that are kept between batches.
     public var memoryBytes: Int { ranks.memoryBytes + numbersCapacity * 4 + SampleLimits.blockRowsMax * 2 }
 
-    /// Converts a batch; nil when it is empty.
+    /// As ``convert(batches:precisionBits:dedupIntervalMs:)``, for one batch.
+    public mutating func convert(
+        _ rows: UnsafeBufferPointer<SampleRow>, precisionBits: Int, dedupIntervalMs: Int64
+    ) -> MemorySamplePart? {
+        convert(batches: [rows], precisionBits: precisionBits, dedupIntervalMs: dedupIntervalMs)
+    }
+
+    /// Converts batches into one part; nil when all are empty.
     ///
     /// - Parameters:
-    ///   - rows: Fewer than 2^31, in any order. NaN only as the stale marker.
+    ///   - batches: Fewer than 2^31 rows in all, in any order. NaN only as the stale marker.
     ///   - precisionBits: 1...64, of all rows.
     ///   - dedupIntervalMs: Keeps the first row of each interval, per block; 0 keeps all.
     /// - Complexity: O(n) for known series whose rows come in order of time.
     public mutating func convert(
-        _ rows: UnsafeBufferPointer<SampleRow>, precisionBits: Int, dedupIntervalMs: Int64
+        batches: [UnsafeBufferPointer<SampleRow>], precisionBits: Int, dedupIntervalMs: Int64
     ) -> MemorySamplePart? {
         precondition(precisionBits >= 1 && precisionBits <= 64, "\(precisionBits) precision bits")
-        precondition(rows.count < Int(Int32.max), "\(rows.count) rows at once")
-        guard rows.count > 0, let start = rows.baseAddress else { return nil }
-        if rows.count > numbersCapacity { growNumbers(rows.count) }
-        countRows(start, rows.count)
+        let count = batches.reduce(0) { $0 + $1.count }
+        precondition(count < Int(Int32.max), "\(count) rows at once")
+        guard count > 0 else { return nil }
+        if count > numbersCapacity { growNumbers(count) }
+        var next = 0
+        for batch in batches {
+            guard batch.count > 0, let start = batch.baseAddress else { continue }
+            countRows(start, batch.count, numbers + next)
+            next += batch.count
+        }
         ranks.sortNewSeries()
 
-        let timestamps = UnsafeMutablePointer<Int64>.allocate(capacity: rows.count)
-        let values = UnsafeMutablePointer<Int64>.allocate(capacity: rows.count)
+        let timestamps = UnsafeMutablePointer<Int64>.allocate(capacity: count)
+        let values = UnsafeMutablePointer<Int64>.allocate(capacity: count)
         let (blocksMax, seriesCount) = placeSeries()
-        scatter(start, rows.count, timestamps, values)
+        next = 0
+        for batch in batches {
+            guard batch.count > 0, let start = batch.baseAddress else { continue }
+            scatter(start, batch.count, numbers + next, timestamps, values)
+            next += batch.count
+        }
         let blocks = UnsafeMutableBufferPointer<MemorySamplePart.Block>.allocate(capacity: blocksMax)
         let blocksCount = makeBlocks(
             blocks, timestamps, values, precisionBits: precisionBits, dedupIntervalMs: dedupIntervalMs)
         if ranks.count > 2 * seriesCount + RowConverter.spareSeries { ranks.removeAll() }
         return MemorySamplePart(
             taking: UnsafeMutableBufferPointer(start: blocks.baseAddress, count: blocksCount), timestamps: timestamps,
-            values: values, capacity: rows.count)
+            values: values, capacity: count)
     }
 
     private mutating func growNumbers(_ wanted: Int) {
@@ -78,7 +96,9 @@ public struct RowConverter: ~Copyable {
         numbers = .allocate(capacity: numbersCapacity)
     }
 
-    private mutating func countRows(_ rows: UnsafePointer<SampleRow>, _ count: Int) {
+    private mutating func countRows(
+        _ rows: UnsafePointer<SampleRow>, _ count: Int, _ numbers: UnsafeMutablePointer<UInt32>
+    ) {
         var last = rows[0].tsid.metricID
         var lastNumber = ranks.number(of: rows[0].tsid)
         let prefetched = count &- RowConverter.prefetchDistance
@@ -113,8 +133,8 @@ public struct RowConverter: ~Copyable {
     }
 
     private func scatter(
-        _ rows: UnsafePointer<SampleRow>, _ count: Int, _ timestamps: UnsafeMutablePointer<Int64>,
-        _ values: UnsafeMutablePointer<Int64>
+        _ rows: UnsafePointer<SampleRow>, _ count: Int, _ numbers: UnsafePointer<UInt32>,
+        _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>
     ) {
         for index in 0..<count {
             let number = Int(numbers[index])

@@ -9,7 +9,9 @@
 // for so long go away with the table before the previous one.
 //
 // Threads. Batches run inside `withTables`, any number at a time; rotation and deletion run alone, so that no batch
-// registers a series in one table and remembers it for another. close() once, when nothing else runs.
+// registers a series in one table and remembers it for another. close() once, when nothing else runs. What batches may
+// have to wait for (the samples' flushes and merges) takes the tables from `published` instead: the gate lets nobody in
+// while a rotation waits for the batches.
 
 import Mergeset
 import StorageBytes
@@ -39,10 +41,12 @@ public final class SeriesIndex: @unchecked Sendable {
 
     private let gate = SharedLock()
     /// Held by a rotation; taken before ``gate``.
-    private let rotating = Lock()
+    let rotating = Lock()
     /// The directory of a table that a failed rotation could not take back. Guarded by ``rotating``.
     private var abandoned: String?
     private var tables: IndexTables
+    /// The same tables for work that batches may have to wait for, and which therefore must not wait for them.
+    private let published: Protected<IndexTables>
     /// Numbers that new table names are made of.
     private let tableNumbers: UniqueIDs
     /// Counters of registries that rotations have replaced.
@@ -99,6 +103,7 @@ public final class SeriesIndex: @unchecked Sendable {
             try? current.table.close()
             throw error
         }
+        published = Protected(tables)
         damagedParts = damaged
         environment.ids.raise(above: max(tables.current.metricIDMax, tables.previous.metricIDMax))
     }
@@ -190,6 +195,33 @@ public final class SeriesIndex: @unchecked Sendable {
         }
     }
 
+    /// Makes the rows of everything that was registered before durable: as ``flush()``, but batches that are running are
+    /// not waited for, so a batch may wait for this.
+    public func makeDurable() throws(StorageError) {
+        let tables = published.withLock { $0 }
+        for table in [tables.current, tables.previous] {
+            do throws(StorageError) {
+                try table.table.makeDurable()
+            } catch {
+                let isRetired = published.withLock { $0.current !== table && $0.previous !== table }
+                guard isRetired, error.kind == .closed else { throw error }
+            }
+        }
+    }
+
+    /// A test whether a series, given by its metric id, is deleted as of now; nil when none is. Waits for no batch.
+    public var deletedTest: (@Sendable (UInt64) -> Bool)? {
+        let deleted = published.withLock { $0.deleted }
+        guard deleted.count > 0 else { return nil }
+        return { deleted.contains($0) }
+    }
+
+    /// Makes the tables of now those of ``published``.
+    private func publish() {
+        let tables = tables
+        published.withLock { $0 = tables }
+    }
+
     // MARK: rotation
 
     /// Starts a new current table. The previous one goes with its directory, the current one becomes the previous.
@@ -218,6 +250,7 @@ public final class SeriesIndex: @unchecked Sendable {
                 retiredDays.addCounters(old.current.days.metrics)
                 retiredMetrics.append(old.previous.table.metrics)
                 tables = IndexTables(current: next, previous: old.current, deleted: old.deleted)
+                publish()
                 rotationCount += 1
                 return old.previous
             }
@@ -274,6 +307,7 @@ public final class SeriesIndex: @unchecked Sendable {
                 }
             }
             tables = IndexTables(current: tables.current, previous: tables.previous, deleted: deleted)
+            publish()
             return added
         }
         // Also when nothing is new: the flush of an earlier call may have failed.
@@ -344,7 +378,8 @@ public final class SeriesIndex: @unchecked Sendable {
     ///
     /// - Parameter directory: `<storage>/indexdb`, which need not exist.
     public static func stateDigest(directory: String, files: any FileSystem) throws(StorageError) -> UInt64 {
-        guard try files.kind(of: directory) == .directory else { return 0 }
+        // In a snapshot it is a link to a directory.
+        guard try files.kind(of: directory) != nil else { return 0 }
         let digest = Digest()
         for table in try files.list(directory) where table.kind != .file && isTableName(table.name) {
             addText(table.name, to: digest)

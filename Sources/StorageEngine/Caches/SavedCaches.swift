@@ -37,6 +37,14 @@ struct SavedCaches {
 
     // MARK: open
 
+    /// Removes everything that was saved if somebody has asked for it, by a file in the directory of the caches. The storage
+    /// need not be locked: who is running has no use for the directory.
+    static func resetIfAsked(storage: String, files: any FileSystem) throws(StorageError) {
+        let directory = Paths.join(storage, "cache")
+        guard try files.kind(of: Paths.join(directory, resetName)) != nil else { return }
+        try files.removeAll(directory)
+    }
+
     /// Takes over what an earlier run has saved, and removes it.
     ///
     /// - Parameters:
@@ -52,9 +60,7 @@ struct SavedCaches {
         var tsids: TSIDCache?
         var sets = emptySets(nowMs: nowMs)
         if try files.kind(of: directory) != nil {
-            if try files.kind(of: Paths.join(directory, resetName)) == nil,
-                try files.kind(of: Paths.join(directory, stateName)) != nil
-            {
+            if try files.kind(of: Paths.join(directory, stateName)) != nil {
                 do throws(StorageError) {
                     let digest = try SeriesIndex.stateDigest(directory: indexDirectory, files: files)
                     let state = try readState(directory, digest: digest, files)

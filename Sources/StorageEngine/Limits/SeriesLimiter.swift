@@ -58,6 +58,13 @@ final class SeriesLimiter: @unchecked Sendable {
         periodEnd = Atomic(start.addingReportingOverflow(period).overflow ? .max : start + period)
     }
 
+    /// A limiter of so many series in so many hours; nil when any number is allowed.
+    static func make(_ limit: Int, hours: UInt64, clock: any StorageClock) -> SeriesLimiter? {
+        guard limit > 0 else { return nil }
+        return SeriesLimiter(
+            limit: min(limit, limitMax), periodNanoseconds: hours * 3_600_000_000_000, clock: clock)
+    }
+
     deinit {
         words.deinitialize(count: wordCount)
         words.deallocate()

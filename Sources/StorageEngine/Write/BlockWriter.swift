@@ -4,7 +4,7 @@
 //   find       raw names are looked up in the TSID cache, 64 at a time: fingerprints, then all cache lines at once
 //   accept     rows whose series is known: TSID, timestamp, value
 //   pending    the others: canonical name, sorted, found or created in the index, put into the cache
-//   samples    accepted rows go to the sink, those of the first pass first
+//   samples    accepted rows go to the sample table, those of the first pass first
 //   days       series that are not registered for the day of their row are registered
 //
 // A row of a known series costs the fingerprint of its name, one lookup, and one test of a bit; it allocates nothing.
@@ -97,8 +97,9 @@ final class BlockWriter: @unchecked Sendable {
         var failure: StorageError?
         if acceptedCount > 0 {
             do throws(StorageError) {
-                try engine.sink.add(
-                    UnsafeBufferPointer(start: accepted, count: acceptedCount), precisionBits: target.precisionBits)
+                try engine.store(
+                    UnsafeBufferPointer(start: accepted, count: acceptedCount), precisionBits: target.precisionBits,
+                    hint: target.hint ?? number)
             } catch { failure = error.adding("cannot add rows to table") }
             if engine.options.registersPerDay, let error = registerDays(rows, target, nowMs: nowMs) {
                 failure = failure ?? error.adding("cannot update per-date data")

@@ -38,8 +38,8 @@ import Synchronization
 /// A row as the sample store takes it.
 public typealias SampleRow = SampleStore.SampleRow
 
-/// Where accepted rows go. Called by several threads at once, in the middle of adding rows: a sink must not call the
-/// storage that it belongs to, which could wait for the call to end.
+/// Takes accepted rows in place of the sample table, for measuring the index part alone. Called by several threads at once,
+/// in the middle of adding rows: a sink must not call the storage that it belongs to, which could wait for the call to end.
 public protocol SampleSink: AnyObject, Sendable {
     /// Takes rows in the order in which they were accepted. `rows` is valid during the call only.
     ///

@@ -1,8 +1,10 @@
-// StorageMetrics.swift - what a storage counts, under the names of docs/format/series-index.md, 14.
+// StorageMetrics.swift - what a storage counts (docs/format/series-index.md, 14, and sample-store.md, 21). MetricLine.swift
+// has the names under which production knows it.
 //
 // Counters only grow, over rotations of the index, too; gauges show the moment.
 
 import Mergeset
+import SampleStore
 
 /// Requests and contents of a cache.
 public struct CacheMetrics: Sendable, Equatable {
@@ -68,6 +70,20 @@ public struct StorageMetrics: Sendable, Equatable {
     public var addRowsLimitReached: UInt64 = 0, addRowsTimeouts: UInt64 = 0, addRowsDroppedRows: UInt64 = 0
     /// `vm_concurrent_addrows_capacity`, `vm_concurrent_addrows_current`.
     public var addRowsCapacity: UInt64 = 0, addRowsCurrent: UInt64 = 0
+    /// `vm_concurrent_search_tsids_*`.
+    public var searchesLimitReached: UInt64 = 0, searchesTimeouts: UInt64 = 0
+    /// `vm_concurrent_search_tsids_capacity`, `vm_concurrent_search_tsids_current`.
+    public var searchesCapacity: UInt64 = 0, searchesCurrent: UInt64 = 0
+    /// `vm_search_delays_total`: times a search waited for ingestion.
+    public var searchDelays: UInt64 = 0
+    /// Series met by searches without a name in the index (`vm_missing_metric_names_for_metric_id_total`), and their blocks,
+    /// which were skipped.
+    public var seriesWithoutName: UInt64 = 0, blocksWithoutName: UInt64 = 0
+    /// Free bytes of the disk at the last look, the bytes below which rows are refused, and whether they are
+    /// (`vm_free_disk_space_bytes`, `vm_free_disk_space_limit_bytes`, `vm_storage_is_read_only`).
+    public var freeDiskSpaceBytes: UInt64 = 0, freeDiskSpaceLimitBytes: UInt64 = 0, isReadOnly = false
+    /// Since when rows of the index with composite keys can be relied on, Unix seconds (`vm_composite_index_min_timestamp`).
+    public var compositeIndexMinTimestamp: UInt64 = 0
     /// Index tables started by rotation since the storage was opened.
     public var indexRotations: UInt64 = 0
     /// Lookups of names that had to search a table, and of these the ones that found nothing: the filter of names was
@@ -91,6 +107,8 @@ public struct StorageMetrics: Sendable, Equatable {
 
     /// The index tables, current and previous together.
     public var index = TableMetrics()
+    /// The sample table; nil when a sink takes the rows.
+    public var samples: SampleTableMetrics?
 
     /// All zero.
     public init() {}

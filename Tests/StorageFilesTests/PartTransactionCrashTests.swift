@@ -1,4 +1,4 @@
-// TransactionCrashTests.swift - crashes and failing calls at every operation of a transaction and of its recovery.
+// PartTransactionCrashTests.swift - crashes and failing calls at every operation of a transaction and of its recovery.
 //
 // The model: a part is a directory with two files, and each part tells which original parts it holds ("a+b"). Whatever
 // happens, after recovery every original is there exactly once, in complete parts, and tmp/ and txn/ are empty.
@@ -8,9 +8,7 @@ import StorageRuntime
 import TestSupport
 import Testing
 
-@testable import Mergeset
-
-@Suite struct TransactionCrashTests {
+@Suite struct PartTransactionCrashTests {
     private static let table = "/t"
     /// More than any run here has; a loop over all operations ends before.
     private static let operationsMax = 500
@@ -27,13 +25,14 @@ import Testing
     private static func makeTable(recording: SimulatedFileSystem.Recording = .nothing) throws -> SimulatedFileSystem {
         let files = SimulatedFileSystem()
         try files.makeDirectory(table, parents: false)
-        try Transaction.recover(table: table, on: files)
+        try PartTransaction.recover(roots: [table], allowsRemoval: false, on: files)
         for name in ["a", "b", "c"] { try makePart(table + "/" + name, name, on: files) }
         return files.afterCrash(seed: 0, outcome: .everythingKept, recording: recording)
     }
 
-    private static let merge = Transaction(table: table, sources: ["a", "b", "c"], suffix: 7, target: "abc")
-    private static let file = Transaction.path(table: table, suffix: 7)
+    private static let merge = PartTransaction(
+        root: table, sources: ["\(table)/a", "\(table)/b", "\(table)/c"], suffix: 7, target: "abc")
+    private static let file = PartTransaction.path(root: table, suffix: 7)
 
     /// The parts of a table after recovery, each checked to be complete: what they hold, by name.
     private static func parts(on files: any FileSystem) throws -> [String: String] {
@@ -67,14 +66,14 @@ import Testing
                 for crashAt in 1...Self.operationsMax {
                     let again = disk.snapshot()
                     again.faults = FaultPlan(crashAtOperation: crashAt)
-                    _ = try? Transaction.recover(table: table, on: again)
+                    _ = try? PartTransaction.recover(roots: [table], allowsRemoval: false, on: again)
                     if !again.hasCrashed { break }
                     let last = again.afterCrash(seed: seed &+ UInt64(crashAt), outcome: outcome)
-                    try Transaction.recover(table: table, on: last)
+                    try PartTransaction.recover(roots: [table], allowsRemoval: false, on: last)
                     #expect(allowed.contains(try parts(on: last)), context)
                 }
             }
-            try Transaction.recover(table: table, on: disk)
+            try PartTransaction.recover(roots: [table], allowsRemoval: false, on: disk)
             let found = try parts(on: disk)
             #expect(allowed.contains(found), context)
             // What recovery reported is durable.
@@ -84,16 +83,16 @@ import Testing
 
     @Test(arguments: TestSeeds.thisRun) func crashAtEveryOperation(seed: UInt64) throws {
         let base = try Self.makeTable()
-        try Self.makePart(Transaction.temporaryPath(table: Self.table, suffix: 7), "a+b+c", on: base)
+        try Self.makePart(PartTransaction.temporaryPath(root: Self.table, suffix: 7), "a+b+c", on: base)
         var crashes = 0
         for crashAt in 1...Self.operationsMax {
             let files = base.snapshot()
             files.faults = FaultPlan(crashAtOperation: crashAt)
             var (isCommitted, isExecuted) = (false, false)
             do {
-                try Self.merge.write(table: Self.table, suffix: 7, on: files)
+                try Self.merge.write(to: PartTransaction.path(root: Self.table, suffix: 7), on: files)
                 isCommitted = true
-                try Self.merge.execute(in: Self.table, file: Self.file, on: files)
+                try Self.merge.execute(inside: [Self.table], file: Self.file, on: files)
                 isExecuted = true
             } catch {
                 #expect(files.hasCrashed)
@@ -118,24 +117,26 @@ import Testing
     /// A second transaction merges the result of the first one with a third part; a file that came back must not harm.
     @Test(arguments: TestSeeds.thisRun) func dependentTransactions(seed: UInt64) throws {
         let base = try Self.makeTable()
-        let first = Transaction(table: Self.table, sources: ["b", "a"], suffix: 1, target: "ab")
-        let second = Transaction(table: Self.table, sources: ["ab", "c"], suffix: 2, target: "abc")
+        let first = PartTransaction(
+            root: Self.table, sources: ["\(Self.table)/b", "\(Self.table)/a"], suffix: 1, target: "ab")
+        let second = PartTransaction(
+            root: Self.table, sources: ["\(Self.table)/ab", "\(Self.table)/c"], suffix: 2, target: "abc")
         let states = [Self.before, ["ab": "a+b", "c": "c"], Self.after]
         for crashAt in 1...Self.operationsMax {
             let files = base.snapshot()
             files.faults = FaultPlan(crashAtOperation: crashAt)
             var durableState = 0
             do {
-                try Self.makePart(Transaction.temporaryPath(table: Self.table, suffix: 1), "a+b", on: files)
-                try first.write(table: Self.table, suffix: 1, on: files)
+                try Self.makePart(PartTransaction.temporaryPath(root: Self.table, suffix: 1), "a+b", on: files)
+                try first.write(to: PartTransaction.path(root: Self.table, suffix: 1), on: files)
                 durableState = 1
                 try first.execute(
-                    in: Self.table, file: Transaction.path(table: Self.table, suffix: 1), on: files)
-                try Self.makePart(Transaction.temporaryPath(table: Self.table, suffix: 2), "a+b+c", on: files)
-                try second.write(table: Self.table, suffix: 2, on: files)
+                    inside: [Self.table], file: PartTransaction.path(root: Self.table, suffix: 1), on: files)
+                try Self.makePart(PartTransaction.temporaryPath(root: Self.table, suffix: 2), "a+b+c", on: files)
+                try second.write(to: PartTransaction.path(root: Self.table, suffix: 2), on: files)
                 durableState = 2
                 try second.execute(
-                    in: Self.table, file: Transaction.path(table: Self.table, suffix: 2), on: files)
+                    inside: [Self.table], file: PartTransaction.path(root: Self.table, suffix: 2), on: files)
             } catch {
                 #expect(files.hasCrashed)
             }
@@ -152,15 +153,15 @@ import Testing
     /// the caller may remove the temporary part and go on with the sources.
     @Test(arguments: TestSeeds.thisRun, [1, nil]) func failingWrite(seed: UInt64, times: Int?) throws {
         let base = try Self.makeTable()
-        try Self.makePart(Transaction.temporaryPath(table: Self.table, suffix: 7), "a+b+c", on: base)
+        try Self.makePart(PartTransaction.temporaryPath(root: Self.table, suffix: 7), "a+b+c", on: base)
         var (rolledBack, undecided) = (0, 0)
         for failAt in 1...Self.operationsMax {
             #expect(failAt < Self.operationsMax, "every run fails")
             let files = base.snapshot()
             let first = files.operationCount + failAt
             files.faults = FaultPlan(rules: [FaultRule(times: times) { $0.number >= first }])
-            do throws(Transaction.WriteFailure) {
-                try Self.merge.write(table: Self.table, suffix: 7, on: files)
+            do throws(PartTransaction.WriteFailure) {
+                try Self.merge.write(to: PartTransaction.path(root: Self.table, suffix: 7), on: files)
                 if files.operationCount < first { break }  // all its operations were tried
                 Issue.record("the failing operation \(failAt) was not noticed")
             } catch {
@@ -182,20 +183,20 @@ import Testing
     /// One call of the execution fails; it is repeated at once, or the process dies and recovers.
     @Test(arguments: TestSeeds.thisRun) func failingExecution(seed: UInt64) throws {
         let base = try Self.makeTable()
-        try Self.makePart(Transaction.temporaryPath(table: Self.table, suffix: 7), "a+b+c", on: base)
-        try Self.merge.write(table: Self.table, suffix: 7, on: base)
+        try Self.makePart(PartTransaction.temporaryPath(root: Self.table, suffix: 7), "a+b+c", on: base)
+        try Self.merge.write(to: PartTransaction.path(root: Self.table, suffix: 7), on: base)
         for failAt in 1...Self.operationsMax {
             #expect(failAt < Self.operationsMax, "every run fails")
             let files = base.snapshot()
             files.faults = FaultPlan(rules: [.at(files.operationCount + failAt)])
             let operations = files.operationCount + failAt
             do throws(StorageError) {
-                try Self.merge.execute(in: Self.table, file: Self.file, on: files)
+                try Self.merge.execute(inside: [Self.table], file: Self.file, on: files)
             } catch {
                 #expect(error.kind == .io(errno: 5))
                 #expect(error.path != nil)
                 try Self.checkRecovery(of: files.snapshot(), seed: seed, allowed: [Self.after], "operation \(failAt)")
-                try Self.merge.execute(in: Self.table, file: Self.file, on: files)
+                try Self.merge.execute(inside: [Self.table], file: Self.file, on: files)
             }
             #expect(try files.list(Self.table).map(\.name) == ["abc", "tmp", "txn"])
             let isOver = files.operationCount < operations
@@ -206,23 +207,23 @@ import Testing
 
     @Test func badPathsChangeNothing() throws {
         let files = try Self.makeTable()
-        try Self.makePart(Transaction.temporaryPath(table: Self.table, suffix: 7), "a+b+c", on: files)
+        try Self.makePart(PartTransaction.temporaryPath(root: Self.table, suffix: 7), "a+b+c", on: files)
         for text in [
             "/t/a\n/t/../x\n/t/tmp/0000000000000007 -> /t/abc\n", "/t/a\n/t\n/t/tmp/0000000000000007 -> /t/abc\n",
             "/t/a\n/t/tmp/0000000000000007 -> /tx/abc\n", "/t/a\n/t/b/../../t2/tmp -> /t/abc\n",
             "/t/a\n/t/tmp/0000000000000007 -> /t/c\n",  // something is there already
         ] {
-            let transaction = try Transaction(parsing: Array(text.utf8), path: "f")
+            let transaction = try PartTransaction(parsing: Array(text.utf8), path: "f", allowsRemoval: false)
             let error = #expect(throws: StorageError.self) {
-                try transaction.execute(in: Self.table, file: "/t/txn/f", on: files)
+                try transaction.execute(inside: [Self.table], file: "/t/txn/f", on: files)
             }
             #expect(error?.kind == .corrupted)
             #expect(error?.path == "/t/txn/f")
         }
         #expect(try files.list(Self.table).map(\.name) == ["a", "b", "c", "tmp", "txn"])
-        let normalised = try Transaction(
-            parsing: Array("/t//./a\n/t/tmp/0000000000000007 -> /t/b/../abc\n".utf8), path: "f")
-        try normalised.execute(in: Self.table, file: "/t/txn/f", on: files)
+        let normalised = try PartTransaction(
+            parsing: Array("/t//./a\n/t/tmp/0000000000000007 -> /t/b/../abc\n".utf8), path: "f", allowsRemoval: false)
+        try normalised.execute(inside: [Self.table], file: "/t/txn/f", on: files)
         #expect(try files.list(Self.table).map(\.name) == ["abc", "b", "c", "tmp", "txn"])
     }
 }
