@@ -29,7 +29,7 @@ struct MergesetBench: ParsableCommand {
             """,
         subcommands: [
             Run.self, Micro.self, Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self,
-            SingleNode.self, Bars.self,
+            SingleNode.self, Fill.self, Bars.self,
         ], defaultSubcommand: nil)
 }
 

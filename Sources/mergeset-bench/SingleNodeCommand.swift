@@ -1,9 +1,11 @@
-// SingleNodeCommand.swift - `mergeset-bench single-node`: for Scripts/check-with-victoria-metrics; not listed in the help.
+// SingleNodeCommand.swift - `mergeset-bench fill` and `single-node`, for Scripts/check-with-victoria-metrics; not listed in
+// the help.
 
 import ArgumentParser
 import BenchHarness
 import StorageBytes
 import StorageFiles
+import Workloads
 
 struct SingleNode: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -30,6 +32,35 @@ struct SingleNode: ParsableCommand {
             StatusDisplay.writeOutput(
                 "\(result.items) index rows, \(result.series) series, \(result.parts) parts, \(result.blocks) blocks, "
                     + "\(result.rows) rows\n")
+        }
+    }
+}
+
+struct Fill: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make a storage with the rows of a profile in it.", shouldDisplay: false)
+
+    @Argument(help: "A profile or the path of one.")
+    var profile: String
+    @Argument(help: "The directory to be made.")
+    var target: String
+    @Option(help: "Size step: s, m or l.")
+    var size = ProfileSize.s
+    @Option(help: "Root seed of the stream.")
+    var seed: UInt64 = 42
+    @Option(name: .customLong("set"), help: "Override a field of the profile; repeatable.")
+    var settings: [String] = []
+    @Option(help: "Directory of the profiles.")
+    var profiles: String?
+    @Flag(help: "Merge all parts at the end.")
+    var merge = false
+
+    func run() throws {
+        try reporting {
+            let files = RealFileSystem()
+            let loaded = try ProfileLoader.load(profile, given: profiles, size: size, overrides: settings, files)
+            let rows = try StoreFill.make(loaded, seed: seed, at: target, merges: merge, files: files)
+            StatusDisplay.writeOutput("\(rows) rows\n")
         }
     }
 }

@@ -37,6 +37,7 @@ final class InspectionFiles: FileSystem {
     func size(of path: String) throws(StorageError) -> Int { try base.size(of: path) }
     func freeSpaceBytes(_ path: String) throws(StorageError) -> UInt64 { try base.freeSpaceBytes(path) }
     func open(_ path: String) throws(StorageError) -> any ReadableFile { try base.open(path) }
+    func linkTarget(of path: String) throws(StorageError) -> String { try base.linkTarget(of: path) }
     func currentDirectory() throws(StorageError) -> String { try base.currentDirectory() }
     func nextTemporaryNumber() -> UInt64 { base.nextTemporaryNumber() }
     var counters: FileCounters { base.counters }
@@ -51,6 +52,7 @@ final class InspectionFiles: FileSystem {
         try requireScratch(target, "rename")
     }
     func hardLink(_ source: String, to target: String) throws(StorageError) { try requireScratch(target, "link") }
+    func symbolicLink(to target: String, at path: String) throws(StorageError) { try requireScratch(path, "symlink") }
     func sync(_ path: String) throws(StorageError) { try requireScratch(path, "sync") }
     func lock(_ path: String) throws(StorageError) -> any FileLock {
         throw StorageError(.invalidArgument, "lock: directories are only read here", path: path)

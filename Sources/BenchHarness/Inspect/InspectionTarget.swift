@@ -4,8 +4,8 @@
 //   <parent>/<part>/metaindex.bin + values.bin      a part of samples; <parent> is small/2021_11 or big/2021_11
 //
 // So a storage, its indexdb or data directory, one table, one partition, a snapshot and one part are all found in the same
-// way: by walking down. Directories under construction (tmp), transactions (txn), caches and nested snapshots are left
-// out. Links to directories are followed, since snapshots consist of them.
+// way: by walking down. Directories under construction (tmp), transactions (txn), caches, nested snapshots and
+// parts that were set aside as damaged are left out. Links to directories are followed, since snapshots consist of them.
 
 import StorageFiles
 import StorageRuntime
@@ -26,7 +26,7 @@ struct PartGroup: Equatable {
 
 /// Finds parts.
 struct InspectionTarget {
-    private static let skipped: Set<String> = ["tmp", "txn", "cache", "snapshots"]
+    private static let skipped: Set<String> = ["tmp", "txn", "cache", "snapshots", "damaged"]
     /// A part lies at most so deep below a storage: data / small / 2021_11 / part.
     private static let depthMax = 6
 
