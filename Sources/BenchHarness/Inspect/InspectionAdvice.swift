@@ -52,7 +52,7 @@ enum InspectionAdvice {
         if let merged = table.merged, merged.savedBytes > 0 {
             add(
                 Double(merged.savedBytes),
-                "a forced merge would save \(percent(Double(merged.savedBytes))): fewer rows of each tag, prefixes shared once"
+                "a forced merge would save \(percent(Double(merged.savedBytes))): rows of a tag united, prefixes shared once, compressed harder"
             )
         }
         if table.deletedSeries > 0, table.series > 0 {
