@@ -17,6 +17,7 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench run k8s-pods --set series=500000
               mergeset-bench run --size s --mode deterministic --out result
               mergeset-bench run replay --file metrics.txt  your own series
+              mergeset-bench run k8s-pods --path index      the engine without its samples
               mergeset-bench run k8s-pods --path items      the table alone, no engine
               mergeset-bench run duplicates-90:long         items, no index
               mergeset-bench micro sort
@@ -30,6 +31,7 @@ struct MergesetBench: ParsableCommand {
         subcommands: [
             Run.self, Micro.self, Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self,
             SingleNode.self, Fill.self, Bars.self,
+            CrashWriterCommand.self, CrashCheckCommand.self,
         ], defaultSubcommand: nil)
 }
 

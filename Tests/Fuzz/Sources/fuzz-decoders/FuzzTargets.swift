@@ -24,6 +24,7 @@ let fuzzTargets: [String: FuzzTarget] = [
     "sample-metaindex": fuzzSampleMetaindex,
     "sample-name": fuzzSampleName,
     "tag-row": fuzzTagRow,
+    "transaction": fuzzTransaction,
     "zstd": fuzzZstd,
 ]
 
