@@ -29,8 +29,8 @@ struct MergesetBench: ParsableCommand {
             inconclusive, improvements.
             """,
         subcommands: [
-            Run.self, Soak.self, Micro.self, Generate.self, List.self, Describe.self, CrashWriterCommand.self,
-            CrashCheckCommand.self,
+            Run.self, Soak.self, Micro.self, Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self,
+            SingleNode.self, Fill.self, Bars.self, CrashWriterCommand.self, CrashCheckCommand.self,
         ], defaultSubcommand: nil)
 }
 

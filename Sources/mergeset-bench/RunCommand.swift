@@ -64,7 +64,7 @@ struct Run: ParsableCommand {
         inversion: .prefixedNo,
         help: "At the end merge all parts into one and compare sizes and contents. Default: for size s.")
     var forceMerge: Bool?
-    @Option(help: "The part that callgrind counts: none, new (all series new) or known (all series known).")
+    @Option(help: "The part that a profiler counts: none, new (all series new) or known (all series known).")
     var profileRegion = ProfileRegion.none
     @Flag(name: .shortAndLong, help: "Tell nothing while it runs.")
     var quiet = false

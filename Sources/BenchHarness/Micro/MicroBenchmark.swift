@@ -173,11 +173,11 @@ public struct MicroRunner {
                 try Interrupt.check()
                 try one.prepare()
                 let allocationsBefore = HeapStatistics.allocationCount()
-                if round > 0 { Callgrind.start() }
+                if round > 0 { ProfiledRegion.start() }
                 let start = WallClock.nanoseconds
                 try one.run()
                 let nanoseconds = Double(WallClock.nanoseconds &- start)
-                if round > 0 { Callgrind.stop() }
+                if round > 0 { ProfiledRegion.stop() }
                 let made = HeapStatistics.allocationCount() &- allocationsBefore
                 let digest = one.digest()
                 if let known = digests[index], known != digest {

@@ -98,10 +98,10 @@ struct RowPhases: ~Copyable {
         _ = feed.next()
         try time.move(to: feed.firstMs)
         var meter = startMeter()
-        if options.profileRegion == .new { Callgrind.start() }
+        if options.profileRegion == .new { ProfiledRegion.start() }
         try ingest(&meter)
         try settle(&meter)
-        if options.profileRegion == .new { Callgrind.stop() }
+        if options.profileRegion == .new { ProfiledRegion.stop() }
         new = finish(meter)
     }
 
@@ -185,15 +185,15 @@ struct RowPhases: ~Copyable {
         while left > 0 {
             let repeated = min(left, group)
             feed.repeatLast(rounds: repeated, startMs: time.clock.unixMilliseconds, stepMs: stepMs)
-            if options.profileRegion == .known { left == count ? Callgrind.start() : Callgrind.resume() }
+            if options.profileRegion == .known { left == count ? ProfiledRegion.start() : ProfiledRegion.resume() }
             try ingest(&meter)
-            if options.profileRegion == .known { Callgrind.stop() }
+            if options.profileRegion == .known { ProfiledRegion.stop() }
             try time.move(to: feed.lastMs + 1)
             left -= repeated
         }
-        if options.profileRegion == .known { Callgrind.resume() }
+        if options.profileRegion == .known { ProfiledRegion.resume() }
         try settle(&meter)
-        if options.profileRegion == .known { Callgrind.stop() }
+        if options.profileRegion == .known { ProfiledRegion.stop() }
         let cost = finish(meter)
         if cost.metrics.tsidCache.misses > before.tsidCache.misses {
             knownReason = "\(cost.metrics.tsidCache.misses - before.tsidCache.misses) rows missed the TSID cache"

@@ -61,7 +61,7 @@ public struct RunOptions: Sendable {
     public var searchesPerSecond = 0
     /// Series of such a search.
     public var searchSeries = 100
-    /// The part of the run that callgrind counts.
+    /// The part of the run that a profiler counts.
     public var profileRegion = ProfileRegion.none
     /// Options of the engine; those of its table are ``table``.
     public var engine = StorageOptions()
