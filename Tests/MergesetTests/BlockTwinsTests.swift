@@ -43,7 +43,7 @@ import Testing
         _ sorted: [[UInt8]], seed: UInt64, on files: any FileSystem
     ) throws -> (part: FilePart, paired: UInt64, blocks: UInt64) {
         try files.makeDirectory("/table", parents: true)
-        var writer = try PartWriter(directory: "/table/building", level: -1, files: files, twinKey: key(seed))
+        var writer = try PartWriter(directory: "/table/building", level: Zstd.lightLevel, files: files, twinKey: key(seed))
         var previous: [UInt8] = []
         for item in sorted {
             var padded = RawBuffer(capacity: item.count)

@@ -204,13 +204,13 @@ extension Table {
 /// Levels of compression for parts of a size (docs/format/mergeset-table.md, 4.4; free to choose).
 public enum CompressionLevel {
     /// Parts of flushes are merged soon.
-    public static let ofFlush = -1
+    public static let ofFlush = Zstd.lightLevel
 
     /// The level of a merged part, by the number of its source items. Parts that will be merged again are compressed
     /// lightly, parts that stay, and those that somebody asked for, are not.
     static func ofMerge(items: UInt64, isForced: Bool) -> Int {
         switch items {
-        case ...(1 << 25): isForced ? 1 : -1
+        case ...(1 << 25): isForced ? 1 : Zstd.lightLevel
         case ...(1 << 28): isForced ? 2 : 1
         default: 3
         }
