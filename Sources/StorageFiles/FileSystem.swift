@@ -91,6 +91,13 @@ public protocol ReadableFile: AnyObject, Sendable {
     var sizeBytes: Int { get }
     /// Fills `target` completely with the bytes from `offset` on. `.corrupted` when the file ends before that.
     func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(StorageError)
+    /// These bytes will hardly be read again: the operating system may use the memory that it keeps them in for others.
+    func forget(at offset: Int, count: Int)
+}
+
+extension ReadableFile {
+    /// Does nothing.
+    public func forget(at offset: Int, count: Int) {}
 }
 
 /// A file being written from its beginning to its end. One thread at a time.

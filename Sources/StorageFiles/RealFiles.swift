@@ -50,6 +50,12 @@ final class RealReadableFile: ReadableFile {
         }
         counters.addRead(done)
     }
+
+    func forget(at offset: Int, count: Int) {
+        // Whole pages only: the one in which the range begins has been passed, too. It is only advice.
+        let start = offset & ~4095
+        _ = posix_fadvise(descriptor, start, offset + count - start, POSIX_FADV_DONTNEED)
+    }
 }
 
 /// Refuses a range that passes the end of a file, before anything is allocated or read.

@@ -2,6 +2,9 @@
 //
 //   buffer   | consumed | next piece | read ahead |      filled by calls of 256 KiB; a larger piece takes one call
 //
+// A reader that forgets tells the file what it has passed, so that a merge, whose sources go away when it has ended, does not
+// fill the page cache with them: the pages of what was read become those of what is written.
+//
 // Pieces are handed out in place. A piece stays valid until the next one is asked for, since only then the buffer is
 // filled again. One owner.
 
@@ -15,10 +18,17 @@ public struct SequentialReader: ~Copyable {
     private var bufferOffset = 0
     private var position = 0
 
+    private let isForgetting: Bool
+
     private static let stepBytes = 256 << 10
 
     /// A reader at the beginning of `file`.
-    public init(_ file: any ReadableFile) { self.file = file }
+    ///
+    /// - Parameter isForgetting: Whether the operating system may drop what has been read.
+    public init(_ file: any ReadableFile, isForgetting: Bool = false) {
+        self.file = file
+        self.isForgetting = isForgetting
+    }
 
     /// Where the next piece starts.
     public var offset: Int { position }
@@ -41,6 +51,7 @@ public struct SequentialReader: ~Copyable {
                 offset: position)
         }
         let size = min(max(count, SequentialReader.stepBytes), file.sizeBytes - position)
+        if isForgetting, position > bufferOffset { file.forget(at: bufferOffset, count: position - bufferOffset) }
         buffer.removeAll()
         buffer.reserve(size)
         try file.read(at: position, into: UnsafeMutableRawBufferPointer(start: buffer.end, count: size))

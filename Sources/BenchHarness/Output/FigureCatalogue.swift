@@ -235,6 +235,9 @@ public enum FigureCatalogue {
             .init("blocks_encoded", "count", .lower, .exact, "data blocks written by encoding them"),
             .init("blocks_copied", "count", .none, .exact, "data blocks copied by merges as they were"),
             .init(
+                "blocks_paired", "count", .none, .exact,
+                "encoded data blocks of per-day tag rows whose bytes were those of a block of global tag rows"),
+            .init(
                 "kernel_written_bytes", "bytes", .lower, .near,
                 "bytes sent to the device in ingest and debt, by the kernel's account of the process"),
             .init(

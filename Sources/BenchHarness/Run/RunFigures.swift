@@ -26,6 +26,7 @@ enum RunFigures {
         figures.set("assisted_merges", metrics.assistedMerges)
         figures.set("blocks_encoded", metrics.blocksEncoded)
         figures.set("blocks_copied", metrics.blocksCopied)
+        figures.set("blocks_paired", metrics.blocksPaired)
         figures.set("index_bytes", metrics.sizeBytes)
         figures.set("items_in_table", metrics.items)
         figures.set("parts", metrics.parts)

@@ -65,6 +65,13 @@ public struct BlockEncoder: ~Copyable {
     @inline(__always)
     public func fits(_ length: Int) -> Bool { dataBytes &+ length <= bytesMax && count < Limits.blockItemsMax }
 
+    /// Leaves `bytes` less room in the block, for items to come.
+    @inline(__always)
+    mutating func narrow(by bytes: Int) { bytesMax &-= bytes }
+
+    /// Bytes of a block that are used up: those of the items, and what ``narrow(by:)`` took.
+    var usedBytes: Int { dataBytes &+ (Limits.blockBytesMax &- bytesMax) }
+
     /// Starts over with an empty block.
     public mutating func removeAll() {
         payload.removeAll()
@@ -136,6 +143,16 @@ public struct BlockEncoder: ~Copyable {
         return EncodedBlock(
             marshalType: type, itemsCount: count, commonPrefixCount: commonPrefixCount,
             itemsSize: items.count - itemsStart, lensSize: lens.count - lensStart)
+    }
+
+    /// Takes the block as encoded: its outputs came from elsewhere, with the sizes given. What they decode to must be the
+    /// payloads of this block.
+    mutating func encoded(itemsSize: Int, lensSize: Int) -> EncodedBlock {
+        precondition(count > 1, "no payloads")
+        bytesMax = -1
+        return EncodedBlock(
+            marshalType: .zstd, itemsCount: count, commonPrefixCount: smallestShared, itemsSize: itemsSize,
+            lensSize: lensSize)
     }
 
     /// Computes the two payloads of the compressed form without compressing them, as ``encode(level:items:lens:)`` does:

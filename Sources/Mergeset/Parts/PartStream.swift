@@ -4,7 +4,7 @@
 //   decode()       the items of that block
 //
 // The offsets in the headers are ignored: blocks, lengths and index blocks are contiguous. The files are read in large
-// pieces. What a search does not notice is checked here: counts of blocks and items, first and last item of the part, and
+// pieces, and what was read may leave the page cache: the part goes when the merge has ended. What a search does not notice is checked here: counts of blocks and items, first and last item of the part, and
 // the order between neighbouring blocks, without which a merge would write an unsorted part.
 //
 // Threads: one owner.
@@ -43,9 +43,9 @@ struct PartStream: ~Copyable {
 
     init(_ part: FilePart) {
         self.part = part
-        indexReader = SequentialReader(part.index)
-        itemsReader = SequentialReader(part.items)
-        lensReader = SequentialReader(part.lens)
+        indexReader = SequentialReader(part.index, isForgetting: true)
+        itemsReader = SequentialReader(part.items, isForgetting: true)
+        lensReader = SequentialReader(part.lens, isForgetting: true)
     }
 
     /// The first item of the block; valid until the next block.

@@ -6,7 +6,8 @@
 //   finish()      ->  metadata.json, all files synced; the caller makes the directory visible
 //
 // A block takes items as long as the packing rule lets it. Blocks of a source that nothing overlaps can be passed on as
-// they are stored.
+// they are stored. Blocks of per-day tag rows are not compressed where the same rows have been without the day (BlockTwins):
+// for that, blocks of both kinds of rows are ended at the same rows.
 //
 // Threads: one owner.
 
@@ -18,6 +19,10 @@ import StorageRuntime
 struct KindTally {
     var items: UInt64 = 0
     var bytes: UInt64 = 0
+    /// Bytes that stand for tenant and day in tag rows whose blocks are to be paired; otherwise 0.
+    var headBytes = 0
+    /// Bytes that the row of the other kind has more.
+    var margin = 0
 }
 
 /// A part being written into a directory that nobody reads yet.
@@ -46,10 +51,19 @@ struct PartWriter: ~Copyable {
     private(set) var blocksEncoded: UInt64 = 0
     private(set) var blocksCopied: UInt64 = 0
     private(set) var dataBytes: UInt64 = 0
+    private(set) var blocksPaired: UInt64 = 0
     private let kinds: UnsafeMutablePointer<KindTally>
+    private var twins: BlockTwins?
+
+    /// A block of rows of one tenant, or one day, is ended for those of the next when it has at least this many bytes.
+    private static let headBlockBytesMin = 16 << 10
 
     /// Creates the directory and its files.
-    init(directory: String, level: Int, files: any FileSystem) throws(StorageError) {
+    ///
+    /// - Parameter twinKey: The secret under which blocks of tag rows are compared; nil when rows are not looked into.
+    init(
+        directory: String, level: Int, files: any FileSystem, twinKey: FingerprintKey? = nil
+    ) throws(StorageError) {
         try files.makeDirectory(directory, parents: false)
         let metaindexOut = try files.create(Paths.join(directory, PartFile.metaindex.rawValue))
         let indexOut = try files.create(Paths.join(directory, PartFile.index.rawValue))
@@ -71,6 +85,13 @@ struct PartWriter: ~Copyable {
         stored = RawBuffer(capacity: Limits.indexBlockStoredBytesMax)
         kinds = .allocate(capacity: 8)
         kinds.initialize(repeating: KindTally(), count: 8)
+        if let twinKey {
+            twins = BlockTwins(key: twinKey)
+            let heads = (TagRow.tagOffset(kind: TagRow.globalKind), TagRow.tagOffset(kind: TagRow.perDayKind))
+            kinds[Int(TagRow.globalKind)].headBytes = heads.0
+            kinds[Int(TagRow.globalKind)].margin = heads.1 - heads.0
+            kinds[Int(TagRow.perDayKind)].headBytes = heads.1
+        }
     }
 
     deinit { kinds.deallocate() }
@@ -78,22 +99,31 @@ struct PartWriter: ~Copyable {
     /// Items and bytes written, by first byte of the item.
     func kind(_ index: Int) -> KindTally { kinds[index] }
 
-    /// Bytes of items in the block that is being filled.
-    var openBlockBytes: Int { block.isEncoded ? 0 : block.dataBytes }
+    /// Bytes in the block that is being filled; those of its items, and for rows of global tags of the days they lack.
+    var openBlockBytes: Int { block.isEncoded ? 0 : block.usedBytes }
 
     /// Appends an item that is not smaller than the one before.
     ///
     /// - Parameter shared: Bytes shared with the item before, exactly. Ignored where it starts a block.
     @inline(__always)
     mutating func append(_ item: UnsafeRawPointer, _ length: Int, sharing shared: Int) throws(StorageError) {
-        if !block.fits(length) {
+        let kind = kinds + (length == 0 ? 0 : Swift.min(Int(item.load(as: UInt8.self)), 7))
+        if !block.fits(length &+ kind.pointee.margin) || (shared < kind.pointee.headBytes && endsBlock(shared)) {
             try closeBlock()
             block.removeAll()
         }
         block.append(item, length, sharing: shared)
-        let kind = kinds + (length == 0 ? 0 : Swift.min(Int(item.load(as: UInt8.self)), 7))
+        block.narrow(by: kind.pointee.margin)
         kind.pointee.items &+= 1
         kind.pointee.bytes &+= UInt64(truncatingIfNeeded: length)
+    }
+
+    /// Whether a tag row of another tenant or day than the item before, with which it shares `shared` bytes, starts a
+    /// block: so that blocks of rows with and without a day start alike. The first rows of a kind do, but in tiny parts.
+    @inline(never)
+    private func endsBlock(_ shared: Int) -> Bool {
+        guard block.count > 0 else { return false }
+        return shared == 0 ? blocksCount > 0 : openBlockBytes >= PartWriter.headBlockBytesMin
     }
 
     /// Ends the block that is being filled, if it has items.
@@ -102,7 +132,7 @@ struct PartWriter: ~Copyable {
         if blocksCount == 0 { firstItem = [UInt8](block.firstItem) }
         itemsData.removeAll()
         lensData.removeAll()
-        let encoded = block.encode(level: level, items: &itemsData, lens: &lensData)
+        let encoded = try encodeBlock()
         let header = BlockHeader(
             marshalType: encoded.marshalType, itemsCount: UInt32(encoded.itemsCount),
             itemsOffset: UInt64(itemsFile.offset), lensOffset: UInt64(lensFile.offset),
@@ -114,6 +144,25 @@ struct PartWriter: ~Copyable {
         itemsCount += UInt64(encoded.itemsCount)
         dataBytes += UInt64(block.dataBytes)
         blocksEncoded += 1
+    }
+
+    /// Encodes the block, or finds what it is encoded to in the part.
+    private mutating func encodeBlock() throws(StorageError) -> EncodedBlock {
+        let kind = block.firstItem.first
+        if kind == TagRow.perDayKind, block.count > 1, let twin = twins?.find(&block) {
+            try twins?.read(twin, itemsFile, lensFile, files, items: &itemsData, lens: &lensData)
+            blocksPaired += 1
+            return block.encoded(itemsSize: itemsData.count, lensSize: lensData.count)
+        }
+        let encoded = block.encode(level: level, items: &itemsData, lens: &lensData)
+        if kind == TagRow.globalKind, encoded.marshalType == .zstd {
+            twins?.add(
+                &block,
+                BlockTwins.Place(
+                    itemsOffset: itemsFile.offset, lensOffset: lensFile.offset, itemsSize: encoded.itemsSize,
+                    lensSize: encoded.lensSize))
+        }
+        return encoded
     }
 
     /// Passes on a block as a source stored it. The block being filled is ended before.

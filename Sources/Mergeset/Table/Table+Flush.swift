@@ -162,7 +162,9 @@ extension Table {
         isCancelled: () -> Bool
     ) throws(StorageError) -> PartWriter.Result? {
         do throws(StorageError) {
-            var writer = try PartWriter(directory: directory, level: level, files: files)
+            var writer = try PartWriter(
+                directory: directory, level: level, files: files,
+                twinKey: options.tagRowMerging == .streaming ? twinKey : nil)
             switch options.tagRowMerging {
             case .none:
                 var hook = PassThrough()
@@ -209,16 +211,14 @@ extension Table {
 
 /// Levels of compression for parts of a size (docs/format/mergeset-table.md, 4.4; free to choose).
 public enum CompressionLevel {
-    /// Parts of flushes are merged soon: a third of the CPU of level 1 for four fifths more bytes. (Against level -1: 8 % of the
-    /// instructions of a new series less, a fifth more bytes; k8s-pods, 10 k series.)
-    public static let ofFlush = -3
+    /// Parts of flushes are merged soon.
+    public static let ofFlush = Zstd.lightLevel
 
     /// The level of a merged part, by the number of its source items. Parts that will be merged again are compressed
-    /// lightly (level -1 takes a tenth off the CPU of a new series at 1.5 million series, for a third more bytes in
-    /// these parts), parts that stay, and those that somebody asked for, are not.
+    /// lightly, parts that stay, and those that somebody asked for, are not.
     static func ofMerge(items: UInt64, isForced: Bool) -> Int {
         switch items {
-        case ...(1 << 25): isForced ? 1 : -1
+        case ...(1 << 25): isForced ? 1 : Zstd.lightLevel
         case ...(1 << 28): isForced ? 2 : 1
         default: 3
         }

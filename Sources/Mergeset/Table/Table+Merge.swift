@@ -40,7 +40,7 @@ extension Table {
 
     /// Chooses parts and merges them. Returns false when there was nothing to merge, or when it did not succeed.
     func mergeOnce(final: Bool) -> Bool {
-        guard final || state.list.parts.count > MergePolicy.partsKept else { return false }
+        guard final || state.partsExpected > MergePolicy.partsKept else { return false }
         guard let space = try? freeSpace() else { return false }
         let limit = min(space / UInt64(workerCount), MergePolicy.outputBytesMax)
         let sources = state.beginMerge { sizes, isMerging in

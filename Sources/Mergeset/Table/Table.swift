@@ -34,6 +34,8 @@ public final class Table: @unchecked Sendable {
     let caches: PartCaches
     let searchGate: PauseGate
     let workerCount: Int
+    /// Under which blocks of tag rows are compared while a part is written.
+    let twinKey: FingerprintKey
 
     let shards: [Shard]
     private let nextShard = Atomic<Int>(0)
@@ -113,6 +115,7 @@ public final class Table: @unchecked Sendable {
         let processors = CPUCount.available()
         let shardCount = options.shardCount > 0 ? options.shardCount : processors
         workerCount = options.mergeWorkers > 0 ? options.mergeWorkers : max(1, processors / 2)
+        twinKey = FingerprintKey(drawing: environment.secrets("block twins"))
         let arenas = ArenaPool(
             arenaBytes: options.runBytesMax + options.runBytesMax / 4,
             countMax: shardCount + options.memoryBytesMax / max(options.runBytesMax, 1) + 1)

@@ -19,6 +19,7 @@ final class TableCounters: Sendable {
     let mergedFileBytes = Counter()
     let blocksEncoded = Counter()
     let blocksCopied = Counter()
+    let blocksPaired = Counter()
     let assistedMerges = Counter()
     let failures = Counter()
     let itemsRefused = Counter()
@@ -40,6 +41,7 @@ final class TableCounters: Sendable {
         (isFlush ? flushedFileBytes : mergedFileBytes).add(fileBytes)
         blocksEncoded.add(writer.blocksEncoded)
         blocksCopied.add(writer.blocksCopied)
+        blocksPaired.add(writer.blocksPaired)
     }
 
     /// Copies the counters; the gauges are the table's business.
@@ -59,6 +61,7 @@ final class TableCounters: Sendable {
         metrics.mergedFileBytes = mergedFileBytes.value
         metrics.blocksEncoded = blocksEncoded.value
         metrics.blocksCopied = blocksCopied.value
+        metrics.blocksPaired = blocksPaired.value
         metrics.assistedMerges = assistedMerges.value
         metrics.failures = failures.value
         metrics.itemsRefused = itemsRefused.value

@@ -50,6 +50,8 @@ public struct TableMetrics: Sendable, Equatable {
     public var flushedFileBytes: UInt64 = 0, mergedFileBytes: UInt64 = 0
     /// Blocks written by encoding, and blocks copied from a source as they were.
     public var blocksEncoded: UInt64 = 0, blocksCopied: UInt64 = 0
+    /// Of the encoded blocks, those of per-day tag rows that were stored already without their day.
+    public var blocksPaired: UInt64 = 0
     /// Merges done by a flushing thread because there were too many parts.
     public var assistedMerges: UInt64 = 0
     /// Flushes or merges that failed and will be tried again.
@@ -109,6 +111,7 @@ extension TableMetrics {
         mergedFileBytes += other.mergedFileBytes
         blocksEncoded += other.blocksEncoded
         blocksCopied += other.blocksCopied
+        blocksPaired += other.blocksPaired
         assistedMerges += other.assistedMerges
         failures += other.failures
         itemsRefused += other.itemsRefused

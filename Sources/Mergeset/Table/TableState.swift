@@ -29,6 +29,8 @@ final class TableState: @unchecked Sendable {
     var list: PartList { lock.withLock { published } }
     var partsMax: Int { lock.withLock { largestPartCount } }
     var activeMerges: Int { lock.withLock { mergesRunning } }
+    /// How many parts there will be when the merges that are running have ended: each leaves one.
+    var partsExpected: Int { lock.withLock { published.parts.count - merging.count + mergesRunning } }
     /// Bytes of the sealed runs.
     var pendingBytes: UInt64 { lock.withLock { UInt64(memoryBytes) } }
     var flushError: StorageError? { lock.withLock { lastFlushError } }
