@@ -94,6 +94,10 @@ public final class StorageEngine: @unchecked Sendable {
             storage: path, indexExisted: indexExisted, nowMs: nowMs, files: files)
 
         let cacheBytes = max(options.cacheBytesMax, 1 << 20)
+        #if INJECT_FAULTS
+            var options = options
+            if InjectedFault.active == .cache { options.tsidCacheBytesMax = options.tsidCacheBytesMax.map { $0 / 4 } }
+        #endif
         let saved = try SavedCaches.take(
             storage: path, indexDirectory: indexDirectory, nowMs: nowMs,
             tsidCacheBytesMax: options.tsidCacheBytesMax ?? cacheBytes / 100 * 35, environment: environment,
