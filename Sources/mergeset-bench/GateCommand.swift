@@ -162,3 +162,65 @@ struct ThresholdsCommand: ParsableCommand {
         }
     }
 }
+
+struct Rates: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "How often tier T3 of the gate errs on this machine.",
+        subcommands: [Record.self, Show.self])
+
+    struct Record: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Run one program again and again and keep its timings.")
+
+        @Argument(help: "A profile.")
+        var profile = "k8s-pods"
+        @Option(help: "How often; a window of the rule takes 160 runs.")
+        var runs = 480
+        @Option(name: .shortAndLong, help: "The file to be made. Default: standard output.")
+        var output: String?
+        @Option(help: "Size step.")
+        var size = ProfileSize.s
+        @Option(name: .customLong("set"), help: "Setting of the runs; repeatable.")
+        var settings: [String] = []
+        @Option(help: "Program or git revision that is run. Default: this program.")
+        var candidate: String?
+        @Option(help: "Directory of the profiles.")
+        var profiles: String?
+
+        func validate() throws {
+            if !(1...100_000).contains(runs) { throw ValidationError("--runs \(runs): 1 to 100000.") }
+        }
+
+        func run() throws {
+            try reporting {
+                var request = GateRequest()
+                request.profiles = profiles
+                request.candidate = candidate
+                request.pairedSize = size.rawValue
+                request.pairedSettings = settings
+                let files = RealFileSystem()
+                let gate = try Gate(request, files: files, tell: { StatusDisplay.writeError($0 + "\n") })
+                let text = try gate.record(profile: profile, runs: runs)
+                guard let output else { return StatusDisplay.writeOutput(text) }
+                try files.replaceAtomically(Array(text.utf8), at: output)
+            }
+        }
+    }
+
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Resample recorded timings: false alarms, and what slowdowns are found.")
+
+        @Argument(help: "A file made by `rates record`.")
+        var timings: String
+        @Option(help: "text (a table in Markdown) or json.")
+        var format = RunRequest.Format.text
+
+        func run() throws {
+            try reporting {
+                let study = try RateStudy(try RecordedTimings.load(timings, RealFileSystem()))
+                StatusDisplay.writeOutput(format == .json ? study.json() : study.markdown())
+            }
+        }
+    }
+}

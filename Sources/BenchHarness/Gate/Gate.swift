@@ -85,10 +85,18 @@ public struct Gate {
             isPaired ? plan.paired.cases.filter { request.cases.isEmpty || request.cases.contains($0.name) } : []
         let candidate = try ProgramSource.namedOrOwn(request.candidate, files)
         let base = try request.base.map { name throws(HarnessError) in try ProgramSource.named(name, files) }
+        if base == nil, request.candidate == nil {
+            // This program knows its toolchain: no need to measure anything to see that there are no thresholds.
+            for plan in cases {
+                let provenance = Provenance.atStart()
+                _ = try store.require(
+                    plan.name, toolchain: provenance.toolchain, architecture: provenance.architecture)
+            }
+        }
 
         let area = try WorkArea(files)
         var result = GateResult(
-            base: base?.text ?? "the thresholds of \(store.directory)", candidate: candidate.text,
+            base: base?.text ?? "the thresholds of \(store.directory)", candidate: candidate.text + variables,
             provenance: Provenance.atStart())
         let start = WallClock.nanoseconds
         if !cases.isEmpty || !pairedCases.isEmpty {
@@ -109,6 +117,12 @@ public struct Gate {
         result.provenance.finish(startNanoseconds: start)
         if let out = request.out { try write(result, to: out) }
         return result
+    }
+
+    /// The variables of the candidate, for people: ` with INJECT=stride`.
+    private var variables: String {
+        let variables = request.candidateVariables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        return variables.isEmpty ? "" : " with " + variables.joined(separator: " ")
     }
 
     // MARK: T0 to T2
@@ -179,7 +193,8 @@ public struct Gate {
                 throw HarnessError(
                     .notComparable,
                     "the thresholds of \(plan.name) belong to something else: \(obstacles.joined(separator: "; ")); "
-                        + "make new ones: \(ThresholdStore.hint); or compare with a program or revision: --base")
+                        + "make new ones: \(ThresholdStore.hint); or compare with a program or revision: --base"
+                        + (valgrind == nil ? "" : "; counters alone: --tiers t0,t1"))
             }
         }
         return thresholds

@@ -165,7 +165,8 @@ enum GateJSON {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
         // Values of the gate are finite numbers and strings: encoding cannot fail.
-        guard let data = try? encoder.encode(value) else { fatalError("a value does not encode") }
-        return String(decoding: data, as: UTF8.self)
+        do { return String(decoding: try encoder.encode(value), as: UTF8.self) } catch {
+            fatalError("a value does not encode: \(error)")
+        }
     }
 }

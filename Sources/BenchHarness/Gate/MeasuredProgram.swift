@@ -117,7 +117,7 @@ struct MeasuredProgram {
         guard let bytes = try? TextFile.bytes(directory + "/output", files),
             let results = try? MicroReport.decode(bytes), let result = results.first
         else { return nil }
-        return result.counts["items_before"].map(Double.init)
+        return result.counts["items_before"].map { Double($0) }
     }
 
     // MARK: steps
@@ -188,10 +188,13 @@ public struct MeasuringEnvironment: Sendable, Equatable, Codable {
 
     /// Those of this process.
     public static func now() -> MeasuringEnvironment {
-        var set = "baseline"
+        var set = "unknown"
         ProcFile.withContents("/proc/cpuinfo") { text in
             let words = String(decoding: text, as: UTF8.self).split { $0 == " " || $0 == "\n" || $0 == "\t" }
-            set = ["avx2", "sse4_2", "asimd"].first { words.contains(Substring($0)) } ?? set
+            // Makers matter: the C library chooses its copying loops by them.
+            let maker = words.firstIndex(of: "vendor_id").flatMap { words.dropFirst($0 + 2).first } ?? "any"
+            let best = ["avx2", "sse4_2", "asimd"].first { words.contains(Substring($0)) } ?? "baseline"
+            set = "\(maker) \(best)"
         }
         return MeasuringEnvironment(
             libraries: "\(libraryC), zstd \(Zstd.libraryVersion)",
