@@ -139,7 +139,7 @@ extension RunRecord {
             let files = RealFileSystem()
             try Data(RunRecord.deterministicFixture().json()).write(to: URL(fileURLWithPath: directory + "/run.json"))
             var request = CompareRequest()
-            func outcome() throws -> ExitStatus {
+            func outcome() throws -> BenchHarness.ExitStatus {
                 try Compare.run(request, files: files, print: { _ in }, tell: { _ in })
             }
             (request.first, request.second) = (directory, directory)

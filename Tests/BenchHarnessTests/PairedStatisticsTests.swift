@@ -141,7 +141,7 @@ import Testing
         #expect(rule.judge(constant(0.021)) == .candidate)
         #expect(rule.judge(constant(0.019)) == .pass)
         #expect(rule.judge(constant(-0.5)) == .pass)
-        let noisy = (0..<40).map { $0 % 2 == 0 ? 0.4 : -0.4 }
+        let noisy = (0..<40).map { (Double($0) - 19.5) / 19.5 * 0.6 }
         #expect(rule.judge(noisy) == .inconclusive)
         // Noise as great, and all of it worse: the lower bound decides first.
         #expect(rule.judge(noisy.map { $0 + 0.9 }) == .candidate)
@@ -169,17 +169,17 @@ import Testing
     }
 
     @Test func aProgramAgainstItselfDoesNotFail() {
-        let rates = Resampling.rates(Self.timings(1000, seed: 11, spread: 0.03), step: 3)
-        #expect(rates.windows == 281 && rates.failed == 0)
-        #expect(rates.passed == rates.windows && rates.pairsMean < 15, "\(rates)")
+        let rates = Resampling.rates(Self.timings(1000, seed: 11, spread: 0.03), step: 6)
+        #expect(rates.windows == 141 && rates.failed == 0 && rates.candidates == 0)
+        #expect(rates.passed * 100 >= rates.windows * 95 && rates.pairsMean < 30, "\(rates)")
     }
 
     @Test func aSlowdownIsFound() {
         let timings = Self.timings(1000, seed: 11, spread: 0.03)
-        let slower = Resampling.rates(timings, slowdown: 1.1, step: 3)
-        #expect(slower.failed == slower.windows, "\(slower)")
-        let faster = Resampling.rates(timings, slowdown: 0.9, step: 3)
-        #expect(faster.passed == faster.windows)
+        let slower = Resampling.rates(timings, slowdown: 1.1, step: 6)
+        #expect(slower.failed * 100 >= slower.windows * 95 && slower.passed * 100 <= slower.windows, "\(slower)")
+        let faster = Resampling.rates(timings, slowdown: 0.9, step: 6)
+        #expect(faster.failed == 0 && faster.passed * 100 >= faster.windows * 95, "\(faster)")
     }
 
     @Test func tooMuchNoiseIsInconclusive() {

@@ -122,7 +122,9 @@ struct MeasuredProgram {
 
     // MARK: steps
 
-    private var common: [String] { ["--quiet", "--out", "run", "--profiles", profiles] }
+    // The data directory is named: that under the run directory has the number of the process in its path, and the length
+    // of a path decides about an allocation now and then.
+    private var common: [String] { ["--quiet", "--out", "run", "--data", "data", "--profiles", profiles] }
 
     private func subprocess(_ program: String, _ arguments: [String]) -> Subprocess {
         Subprocess(
@@ -169,6 +171,7 @@ struct MeasuredProgram {
     private func removeRun() throws(HarnessError) {
         do throws(StorageError) {
             try files.removeAll(directory + "/run")
+            try files.removeAll(directory + "/data")
         } catch { throw HarnessError(error, while: "removing a run") }
     }
 }

@@ -125,7 +125,7 @@ public struct ThresholdStore {
     func require(_ name: String, toolchain: String, architecture: String) throws(HarnessError) -> Thresholds {
         if let found = try load(name, toolchain: toolchain, architecture: architecture) { return found }
         let folder = ThresholdStore.folder(toolchain: toolchain, architecture: architecture)
-        let others = folders()
+        let others = folders().filter { $0 != folder }
         throw HarnessError(
             .notComparable,
             "no thresholds of \(name) for \(folder) in \(directory)"
