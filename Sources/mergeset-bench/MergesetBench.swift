@@ -31,7 +31,7 @@ struct MergesetBench: ParsableCommand {
             """,
         subcommands: [
             Run.self, Micro.self, Generate.self, List.self, Describe.self, CompareRuns.self, RunGate.self,
-            ThresholdsCommand.self,
+            ThresholdsCommand.self, Rates.self,
         ], defaultSubcommand: nil)
 }
 

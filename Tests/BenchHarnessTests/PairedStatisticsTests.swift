@@ -143,6 +143,8 @@ import Testing
         #expect(rule.judge(constant(-0.5)) == .pass)
         let noisy = (0..<40).map { (Double($0) - 19.5) / 19.5 * 0.6 }
         #expect(rule.judge(noisy) == .inconclusive)
+        // Noise as great, and better in spite of it.
+        #expect(rule.judge(noisy.map { $0 - 0.3 }) == .pass)
         // Noise as great, and all of it worse: the lower bound decides first.
         #expect(rule.judge(noisy.map { $0 + 0.9 }) == .candidate)
     }

@@ -45,7 +45,8 @@ public enum Compare {
             print(comparison.text(request.first, request.second))
             return comparison.status
         }
-        if areRecords.contains(true) {
+        if let other = areRecords.firstIndex(of: false), areRecords.contains(true) {
+            _ = try ProgramSource.named([request.first, request.second][other], files)
             throw HarnessError(
                 .usage, "one side is a run directory and the other is not; name two run directories or two programs")
         }

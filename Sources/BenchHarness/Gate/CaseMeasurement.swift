@@ -117,7 +117,8 @@ struct CaseMeasurement {
             metrics[name] = threshold(name, figure, noisePpm: (count.noisePpm * 1000).rounded() / 1000)
         }
         return Thresholds(
-            profile: plan.name, size: record.size, settings: plan.settings, toolchain: provenance.toolchain,
+            profile: plan.name, size: record.size, settings: plan.settings, counting: plan.counting ?? [],
+            toolchain: provenance.toolchain,
             architecture: provenance.architecture, allocator: provenance.allocator, libraries: environment.libraries,
             instructionSet: environment.instructionSet, valgrind: valgrind, commit: commit, reason: reason,
             streamDigest: record.observed.streamDigest, storeDigest: record.observed.storeDigest, metrics: metrics)

@@ -40,6 +40,8 @@ public struct GatePlan: Sendable, Codable {
         public var settings: [String]
         /// Regions whose instructions are counted.
         public var instructions: [Region]
+        /// Further settings of the runs under callgrind, which is fifty times slower: fewer series, for example.
+        public var counting: [String]?
     }
 
     /// A case of T3.

@@ -71,8 +71,9 @@ struct MeasuredProgram {
                 ["run", plan.profile] + common + ["--size", "s", "--mode", "deterministic", "--no-force-merge"]
             arguments += ["--profile-region", region.rawValue]
             arguments += GateSettings.deterministic + plan.settings.flatMap { ["--set", $0] }
+            arguments += (plan.counting ?? []).flatMap { ["--set", $0] }
             arguments += ["--set", "seeks=100", "--set", "read_back=10"]
-            if region == .new { arguments += ["--set", "known_rounds=0"] }
+            arguments += ["--set", region == .new ? "known_rounds=0" : "known_rounds=12"]
         case .merge:
             arguments += ["micro", "merge", "--only", "streaming", "--repetitions", "1", "--scale", "0.2"]
             arguments += ["--format", "json"]
@@ -134,7 +135,12 @@ struct MeasuredProgram {
     }
 
     private func outcome(of ending: Subprocess.Ending, _ profile: String) throws(HarnessError) -> Outcome {
-        if ending.exitCode == 0 { return .record(try RunReader.record(directory + "/run", files)) }
+        if ending.exitCode == 0 {
+            guard RunReader.isDirectory(directory + "/run", files) else {
+                throw HarnessError(.badInput, "the program of \(side) leaves no run behind; is it a mergeset-bench?")
+            }
+            return .record(try RunReader.record(directory + "/run", files))
+        }
         let reason = lastError ?? "exit code \(ending.exitCode)"
         if ending.exitCode == ExitStatus.checkFailed.rawValue { return .wrong(reason) }
         if ending.exitCode > 128, ending.exitCode != ExitStatus.interrupted.rawValue {

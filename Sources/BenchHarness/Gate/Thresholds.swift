@@ -48,6 +48,8 @@ public struct Thresholds: Sendable, Equatable, Codable {
     public var profile: String
     /// Size and settings of its runs.
     public var size: String, settings: [String]
+    /// Further settings of the runs under callgrind.
+    public var counting: [String]
     /// What the values were measured with.
     public var toolchain: String, architecture: String, allocator: String
     public var libraries: String, instructionSet: String
@@ -170,6 +172,8 @@ extension Thresholds {
         check("libraries", libraries, environment.libraries)
         check("stream", streamDigest, record.observed.streamDigest)
         if let valgrind {
+            check(
+                "settings for callgrind", counting.joined(separator: " "), (plan.counting ?? []).joined(separator: " "))
             check("instruction set", instructionSet, environment.instructionSet)
             check("valgrind", self.valgrind ?? "none", valgrind)
         }

@@ -3,6 +3,7 @@
 //   pairs 10, 20    upper bound < +5 %                 pass, stop measuring
 //                   otherwise                          go on
 //   pairs 40        lower bound > +2 %                 candidate for a failure: measured once more from scratch
+//                   upper bound < +5 %                 pass
 //                   otherwise, half-width > 5 %        inconclusive: too noisy to tell
 //                   otherwise                          pass
 //
@@ -60,6 +61,7 @@ public struct PairedRule: Sendable, Equatable {
         let isLast = logarithms.count == pairsMax
         if isLast {
             if ratio.lower > failAbove { return .candidate }
+            if ratio.upper < passBelow { return .pass }
             return ratio.logarithm.halfWidth > log1p(halfWidthMax) ? .inconclusive : .pass
         }
         return ratio.upper < passBelow ? .pass : .undecided
