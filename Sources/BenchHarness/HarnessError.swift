@@ -2,8 +2,10 @@
 //
 //   0  pass                       64  wrong use of the command line
 //   2  regression                 65  a profile or an input file cannot be used
-//   3  inconclusive               70  the engine gave a wrong answer (read-back or digest check failed)
-//   4  improvements to lock in    73  an output directory or file cannot be made
+//   3  inconclusive               66  two sides cannot be compared, or there is no baseline
+//   4  improvements to lock in    69  a tool that is needed is missing (valgrind, objcopy, git, swift)
+//                                 70  the engine gave a wrong answer (read-back or digest check failed)
+//                                 73  an output directory or file cannot be made
 //                                 74  reading or writing failed
 //                                 75  somebody else holds the data directory
 //                                130  interrupted by a signal
@@ -26,6 +28,10 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
     case usage = 64
     /// A profile or an input file cannot be used.
     case badInput = 65
+    /// The two sides of a comparison do not belong together, or there is no baseline.
+    case notComparable = 66
+    /// A program that is needed is not installed.
+    case unavailable = 69
     /// A check inside the run failed: the engine gave a wrong answer.
     case checkFailed = 70
     /// An output directory or file cannot be made.

@@ -26,3 +26,8 @@ void ci_callgrind_resume(void) {}
 void ci_callgrind_stop(void) {}
 int ci_callgrind_available(void) { return 0; }
 #endif
+
+#include <spawn.h>
+int ci_spawn_in_directory(void *actions, const char *directory) {
+    return posix_spawn_file_actions_addchdir_np(actions, directory);
+}

@@ -1,5 +1,9 @@
 // Limits.swift - the numbers of the formats and of the merge policy (docs/format/mergeset-table.md, 21).
 
+#if INJECT_FAULTS
+    import StorageRuntime
+#endif
+
 /// Numbers that the formats fix.
 public enum Limits {
     /// Longest item, and most bytes of items in a block.
@@ -21,7 +25,11 @@ public enum Limits {
     /// Items in a block that we write: as many as plain lengths data can hold.
     static let blockItemsMax = lensDataBytesMax / 8
     /// A block whose items, without the common prefix, have fewer bytes is stored plain.
-    static let compressedBlockBytesMin = 64
+    #if INJECT_FAULTS
+        static let compressedBlockBytesMin = InjectedFault.active == .noCompression ? Int.max : 64
+    #else
+        static let compressedBlockBytesMin = 64
+    #endif
     /// A compressed block that is not smaller than this part of its items is stored plain.
     static let compressedShareMax = 0.9
     /// Decoded payloads that a reader accepts. A block holds at most 64 KiB of items when the reference or we wrote
@@ -39,7 +47,11 @@ public enum Limits {
 /// Numbers of the merge policy, which are free to change.
 enum MergePolicy {
     /// Parts of a regular merge.
-    static let partsMax = 15
+    #if INJECT_FAULTS
+        static let partsMax = InjectedFault.active == .mergeWidth ? 4 : 15
+    #else
+        static let partsMax = 15
+    #endif
     /// Regular merges begin when the table has more parts than this: a search looks at every part, and below this number
     /// merging earlier only means writing everything once more. Final merges of an idle table know no such limit.
     static let partsKept = 15

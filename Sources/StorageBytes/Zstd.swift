@@ -29,6 +29,9 @@ public enum Zstd {
     private static let originalBytes = Atomic<UInt64>(0)
     private static let compressedBytes = Atomic<UInt64>(0)
 
+    /// Version of the library that the process runs with: `1.5.4`. Other versions compress to other sizes.
+    public static var libraryVersion: String { String(cString: ZSTD_versionString()) }
+
     /// Calls and bytes since the start of the process.
     public static var counters: Counters {
         Counters(

@@ -48,6 +48,10 @@ struct OpenedStorage {
                     + OpenedStorage.restoreFlag, path: path)
         }
         try files.makeDirectory(Paths.join(path, "snapshots"), parents: true)
+        #if INJECT_FAULTS
+            var options = options
+            if InjectedFault.active == .cache { options.tsidCacheBytesMax = options.tsidCacheBytesMax.map { $0 / 4 } }
+        #endif
         let indexDirectory = Paths.join(path, "indexdb")
         let indexExisted = try files.kind(of: indexDirectory) != nil
         saved = try SavedCaches.take(

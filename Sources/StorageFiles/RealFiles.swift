@@ -101,6 +101,12 @@ final class RealWritableFile: WritableFile {
         let descriptor = try openDescriptor()
         _ = try SystemCall.run("fsync", path) { fsync(descriptor) }
         counters.addSync()
+        #if INJECT_FAULTS
+            if InjectedFault.active == .doubleSync {
+                _ = try SystemCall.run("fsync", path) { fsync(descriptor) }
+                counters.addSync()
+            }
+        #endif
     }
 
     func close() throws(StorageError) {

@@ -21,16 +21,19 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench run k8s-pods --path items      the table alone, no engine
               mergeset-bench run duplicates-90:long         items, no index
               mergeset-bench micro sort
+              mergeset-bench compare RUN RUN                also programs and revisions
+              mergeset-bench gate                           is it worse than the thresholds?
               mergeset-bench generate k8s-pods --size s --format jsonl -o f
 
-            Exit codes: 0 pass, 64 wrong use, 65 bad profile or input, 70 wrong answer of
-            the engine, 73 output cannot be made, 74 input/output error, 75 data directory
+            Exit codes: 0 pass, 64 wrong use, 65 bad profile or input, 66 not comparable, 69 a
+            tool is missing, 70 wrong answer of the engine, 73 output cannot be made, 74 input/output error, 75 data directory
             in use, 130 interrupted. 2, 3 and 4 are verdicts of comparisons: regression,
             inconclusive, improvements.
             """,
         subcommands: [
-            Run.self, Soak.self, Micro.self, Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self,
-            SingleNode.self, Fill.self, Bars.self, CrashWriterCommand.self, CrashCheckCommand.self,
+            Run.self, CompareRuns.self, RunGate.self, ThresholdsCommand.self, Rates.self, Micro.self, Generate.self,
+            List.self, Describe.self, Inspect.self, Flamegraph.self, Soak.self, SingleNode.self, Fill.self, Bars.self,
+            CrashWriterCommand.self, CrashCheckCommand.self,
         ], defaultSubcommand: nil)
 }
 

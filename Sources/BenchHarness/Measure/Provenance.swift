@@ -118,6 +118,21 @@ enum Checkout {
         return changes?.isEmpty == true ? commit : commit + "-dirty"
     }
 
+    /// The full commit that a name stands for; nil for a name that git does not know.
+    static func resolve(_ name: String) -> String? {
+        // The name goes through a shell: only what names of revisions consist of gets there.
+        let allowed = "/._-~^@{}+"
+        guard
+            name.unicodeScalars.allSatisfy({
+                $0.isASCII
+                    && ($0.properties.isAlphabetic || ("0"..."9").contains($0) || allowed.unicodeScalars.contains($0))
+            })
+        else { return nil }
+        guard let commit = output("git rev-parse --verify --quiet '\(name)^{commit}' 2>/dev/null"), !commit.isEmpty
+        else { return nil }
+        return commit
+    }
+
     /// First 4 KiB of what a fixed command prints, without the last line end; nil when it fails.
     private static func output(_ command: String) -> String? {
         guard let pipe = popen(command, "r") else { return nil }

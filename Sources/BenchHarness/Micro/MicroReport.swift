@@ -25,6 +25,13 @@ public enum MicroReport {
         return text
     }
 
+    /// Reads what ``json(_:)`` has made.
+    static func decode(_ json: [UInt8]) throws -> [MicroResult] {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode([MicroResult].self, from: Data(json))
+    }
+
     /// An array of results, sorted keys, with a line end.
     public static func json(_ results: [MicroResult]) -> String {
         let encoder = JSONEncoder()

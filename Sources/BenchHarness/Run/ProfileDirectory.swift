@@ -35,7 +35,8 @@ public enum ProfileDirectory {
         (try? files.kind(of: path)) == .directory
     }
 
-    private static func programPath() -> String {
+    /// The path of the program of this process; empty when the system does not tell.
+    static func programPath() -> String {
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = buffer.withUnsafeMutableBytes { bytes in
             readlink("/proc/self/exe", bytes.baseAddress!.assumingMemoryBound(to: CChar.self), bytes.count)

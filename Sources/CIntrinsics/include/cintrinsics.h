@@ -246,4 +246,7 @@ void ci_callgrind_stop(void);
 /// 1 when the header of valgrind was there at build time.
 int ci_callgrind_available(void);
 
+/// posix_spawn_file_actions_addchdir_np, which the Swift overlay of glibc hides. `actions` is a posix_spawn_file_actions_t.
+int ci_spawn_in_directory(void *actions, const char *directory);
+
 #endif

@@ -91,6 +91,9 @@ extension Table {
         if let error = state.fatalError { throw error }
         let runs = state.list.runs
         guard !runs.isEmpty else { return false }
+        #if INJECT_FAULTS
+            InjectedFault.duringFlush()
+        #endif
         do throws(StorageError) {
             var merger = try Merger(runs: runs, parts: [])
             let items = runs.reduce(0) { $0 + UInt64($1.count) }

@@ -136,6 +136,9 @@ final class BlockWriter: @unchecked Sendable {
                 let ahead = index &+ BlockWriter.prefetchDistance
                 if ahead < rows.count { prefetchName(rows[ahead]) }
                 let row = rows[index]
+                #if INJECT_FAULTS
+                    InjectedFault.perRow()
+                #endif
                 if isAdmitted(row, range) {
                     fingerprints[count] = key.fingerprint(row.name)
                     positions[count] = UInt32(truncatingIfNeeded: index)
