@@ -17,6 +17,8 @@ func room(
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
 
 let package = Package(
     name: "mergeset-storage",
@@ -30,6 +32,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", exact: "2.1.1"),
     ],
     targets: [
         // System libraries and C shims.
@@ -58,7 +62,7 @@ let package = Package(
             uses: [
                 "Workloads", "StorageEngine", "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles",
                 "StorageRuntime",
-                "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics",
+                "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics", histogram, mustache,
             ])
         + [
             .executableTarget(

@@ -19,6 +19,7 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench run replay --file metrics.txt  your own series
               mergeset-bench run k8s-pods --path items      the table alone, no engine
               mergeset-bench run duplicates-90:long         items, no index
+              mergeset-bench report bench-runs/A bench-runs/B
               mergeset-bench micro sort
               mergeset-bench generate k8s-pods --size s --format jsonl -o f
 
@@ -27,7 +28,7 @@ struct MergesetBench: ParsableCommand {
             in use, 130 interrupted. 2, 3 and 4 are verdicts of comparisons: regression,
             inconclusive, improvements.
             """,
-        subcommands: [Run.self, Micro.self, Generate.self, List.self, Describe.self], defaultSubcommand: nil)
+        subcommands: [Run.self, Report.self, Micro.self, Generate.self, List.self, Describe.self], defaultSubcommand: nil)
 }
 
 extension ParsableCommand {

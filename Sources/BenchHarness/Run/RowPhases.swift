@@ -83,6 +83,7 @@ struct RowPhases: ~Copyable {
         if profile.rounds > 1 { try runRounds() }
         if options.knownRounds(profile) > 0 { try runKnown(options.knownRounds(profile)) }
         if options.measuresNewDay { try runNewDay() }
+        begin(nil, isPaced: false)
     }
 
     // MARK: phases
@@ -90,6 +91,7 @@ struct RowPhases: ~Copyable {
     private mutating func runNew() throws(HarnessError) {
         _ = feed.next()
         try time.move(to: feed.firstMs)
+        begin("new", isPaced: profile.rounds == 1)
         var meter = startMeter()
         if options.profileRegion == .new { Callgrind.start() }
         try ingest(&meter)
@@ -101,6 +103,7 @@ struct RowPhases: ~Copyable {
     private mutating func runRounds() throws(HarnessError) {
         progress.begin(
             "rounds", total: profile.rows - profile.series, unit: "rows", source: .engine(engine))
+        begin("rounds", isPaced: true)
         var meter = startMeter()
         let perRecord = (profile.rounds - 1 + RowPhases.recordsMax - 1) / RowPhases.recordsMax
         var record = startRecord()
@@ -131,6 +134,7 @@ struct RowPhases: ~Copyable {
         let groupMs = min(room / Int64(groups + warmUps + 1), VirtualTime.updateMs * Int64(group), 30_000)
         let stepMs = max(1, min(groupMs / Int64(group), profile.intervalMs))
 
+        begin(nil, isPaced: false)
         progress.begin("warm up", total: 0, unit: "rows", source: .engine(engine))
         var unused = PhaseMeter()
         knownReason = "series were missing in the caches all the time"
@@ -150,6 +154,7 @@ struct RowPhases: ~Copyable {
         guard knownReason == nil else { return }
 
         progress.begin("known", total: count * feed.roundRows, unit: "rows", source: .engine(engine))
+        begin("known", isPaced: true)
         let before = engine.metrics
         var meter = startMeter()
         var left = count
@@ -175,6 +180,7 @@ struct RowPhases: ~Copyable {
         let dayMs: Int64 = 86_400_000
         try time.move(to: time.clock.unixMilliseconds / dayMs * dayMs + dayMs + 600_000)
         progress.begin("new day", total: feed.roundRows, unit: "rows", source: .engine(engine))
+        begin("new day", isPaced: true)
         feed.repeatLast(rounds: 1, startMs: time.clock.unixMilliseconds, stepMs: min(profile.spreadMs, 30_000))
         var meter = startMeter()
         try ingest(&meter)
@@ -187,6 +193,13 @@ struct RowPhases: ~Copyable {
     }
 
     // MARK: steps
+
+    /// Blocks from now on belong to a phase; with a rate they are due at it if the phase `isPaced`.
+    private func begin(_ phase: String?, isPaced: Bool) {
+        let rate = isPaced ? options.rowsPerSecond : nil
+        crew.schedule.restart(rowsPerSecond: rate)
+        crew.latency?.begin(phase, isOpenLoop: rate != nil)
+    }
 
     private func ingest(_ meter: inout PhaseMeter) throws(HarnessError) {
         let start = WallClock.nanoseconds

@@ -83,6 +83,7 @@ extension Table {
         if let error = state.fatalError { throw error }
         let runs = state.list.runs
         guard !runs.isEmpty else { return false }
+        let start = environment.clock.monotonicNanoseconds
         do throws(StorageError) {
             var merger = try Merger(runs: runs, parts: [])
             let items = runs.reduce(0) { $0 + UInt64($1.count) }
@@ -111,6 +112,7 @@ extension Table {
             }
             let part = try openNew(target)
             state.publishFlush(runs, part)
+            tell(result, part.name, from: [], since: start)
         } catch {
             counters.failures.add()
             state.flushFailed(error)

@@ -1,0 +1,40 @@
+// RunShape.swift - whether a run's rows were what its profile promises: the verdict of Workloads on what was really
+// ingested, made outside of the timed part.
+
+import StorageBytes
+import StorageRuntime
+import Workloads
+
+/// One figure of the shape as it stands in run.json.
+public struct ShapeLine: Sendable, Equatable, Codable {
+    /// What is compared.
+    public var figure: String
+    /// What the profile says, `-` when nothing; and what was seen.
+    public var configured: String, observed: String
+    /// Whether the one is within the other; nil when the profile says nothing that could be missed.
+    public var isWithin: Bool?
+}
+
+/// Observes the rows of a run.
+enum RunShape {
+    /// Names that are taken apart; of more series every n-th is.
+    static let namesMax = 100_000
+
+    /// The lines and the reasons why a run is not comparable. `counted` has seen the rows of all rounds.
+    static func observe(
+        _ counted: ShapeObserver, _ source: RowSource
+    ) throws(HarnessError) -> (lines: [ShapeLine], reasons: [String]) {
+        var observer = counted
+        let step = (source.pool.count + namesMax - 1) / namesMax
+        do {
+            for number in stride(from: 0, to: source.pool.count, by: max(1, step)) {
+                try observer.addSeries(source.pool.name(number))
+            }
+        } catch { throw HarnessError(.checkFailed, "a name that was ingested does not decode: \(error)") }
+        let verdict = ShapeVerdict(observer.result(seriesTotal: source.pool.count), source.profile)
+        let lines = verdict.lines.map {
+            ShapeLine(figure: $0.figure, configured: $0.configured, observed: $0.observed, isWithin: $0.isWithin)
+        }
+        return (lines, verdict.reasons)
+    }
+}
