@@ -47,15 +47,25 @@ public struct LatencyRecord: Sendable, Equatable, Codable {
         count = histogram.totalCount
         meanUs = histogram.mean / 1000
         maxUs = Double(histogram.max) / 1000
-        percentiles = LatencyRecord.reported.map {
-            Point(percentile: $0, us: Double(histogram.valueAtPercentile($0)) / 1000)
-        }
+        percentiles = []
         valuesNs = []
         counts = []
         for value in histogram.recordedValues() {
             valuesNs.append(value.value)
             counts.append(UInt64(value.count))
         }
+        percentiles = LatencyRecord.reported.map { Point(percentile: $0, us: rank($0)) }
+    }
+
+    /// Microseconds that a share of the blocks does not exceed: the class in which the nearest rank lies.
+    private func rank(_ percentile: Double) -> Double {
+        let rank = max(1, (percentile / 100 * Double(count)).rounded(.up))
+        var seen = 0.0
+        for (value, count) in zip(valuesNs, counts) {
+            seen += Double(count)
+            if seen >= rank { return Double(value) / 1000 }
+        }
+        return maxUs
     }
 
     /// The histogram that the counts describe. Counts that do not fit are cut off, so that a damaged file cannot trap.

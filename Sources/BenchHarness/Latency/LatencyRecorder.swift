@@ -91,16 +91,22 @@ final class LatencyRecorder: Sendable {
 
     /// What was recorded, by phase; times since `origin`.
     func records(since origin: UInt64) -> [LatencyRecord] {
-        state.withLock { state in
-            state.phases.flatMap { phase in
-                [(LatencyRecord.Start.intended, phase.intended), (.actual, phase.actual)].compactMap { from, histogram in
-                    guard let histogram, histogram.totalCount > 0 else { return nil }
-                    return LatencyRecord(
-                        phase: phase.name, from: from, startSeconds: seconds(phase.startNanoseconds, since: origin),
-                        endSeconds: seconds(phase.endNanoseconds, since: origin), histogram)
-                }
+        var records: [LatencyRecord] = []
+        for phase in state.withLock({ $0.phases }) {
+            let start = seconds(phase.startNanoseconds, since: origin)
+            let end = seconds(phase.endNanoseconds, since: origin)
+            if let intended = phase.intended, intended.totalCount > 0 {
+                records.append(
+                    LatencyRecord(
+                        phase: phase.name, from: .intended, startSeconds: start, endSeconds: end, intended))
+            }
+            if phase.actual.totalCount > 0 {
+                records.append(
+                    LatencyRecord(
+                        phase: phase.name, from: .actual, startSeconds: start, endSeconds: end, phase.actual))
             }
         }
+        return records
     }
 
     private func seconds(_ moment: UInt64, since origin: UInt64) -> Double {

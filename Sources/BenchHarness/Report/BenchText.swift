@@ -12,11 +12,15 @@ enum BenchText {
     /// The text of some runs; units once, then one benchmark a run.
     static func text(_ records: [RunRecord]) -> String {
         guard let first = records.first else { return "" }
-        var text = "goos: linux\ngoarch: \(goArchitecture(first.provenance.architecture))\n"
-        text += "cpu: \(oneLine(first.provenance.cpu))\n"
-        text += "toolchain: \(oneLine(first.provenance.toolchain))\nallocator: \(oneLine(first.provenance.allocator))\n"
-        text += "build: \(first.provenance.build)\n"
-        if let commit = first.provenance.commit { text += "commit: \(commit)\n" }
+        let provenance = first.provenance
+        var text = ""
+        for (key, value) in [
+            ("goos", "linux"), ("goarch", goArchitecture(provenance.architecture)), ("cpu", provenance.cpu),
+            ("toolchain", provenance.toolchain), ("allocator", provenance.allocator), ("build", provenance.build),
+            ("commit", provenance.commit ?? ""),
+        ] where !value.isEmpty {
+            text += "\(key): \(oneLine(value))\n"
+        }
         text += "\n"
         for definition in FigureCatalogue.groups.flatMap(\.figures) {
             let values = records.compactMap { $0.figures[definition.name] }

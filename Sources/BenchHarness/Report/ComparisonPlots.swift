@@ -21,18 +21,19 @@ struct BarPlot {
 
     /// The drawing at a width.
     func svg(width: Double, label: String) -> String {
-        let row = 34.0
+        let row = 38.0
         let high = max(high ?? bars.map(\.value).max() ?? 1, 1e-12)
-        let textRoom = (bars.map { SVGCanvas.textWidth($0.text) }.max() ?? 0) + 10
+        // Values are bold.
+        let textRoom = (bars.map { SVGCanvas.textWidth($0.text) * 1.15 }.max() ?? 0) + 12
         let room = max(40, width - textRoom - 2)
         var canvas = SVGCanvas(width: width, height: Double(bars.count) * row + 4)
         for (index, bar) in bars.enumerated() {
             let y = Double(index) * row
             let length = max(1.5, min(1, bar.value / high) * room)
             canvas.text(0, y + 11, bar.name, .start, "t")
-            canvas.rect(0, y + 15, room, 13, "bg")
-            canvas.rect(0, y + 15, length, 13, "f\(bar.color)", title: "\(bar.name): \(bar.text)")
-            canvas.text(room + 8, y + 26, bar.text, .start, "v")
+            canvas.rect(0, y + 17, room, 13, "bg")
+            canvas.rect(0, y + 17, length, 13, "f\(bar.color)", title: "\(bar.name): \(bar.text)")
+            canvas.text(room + 8, y + 28, bar.text, .start, "v")
         }
         return canvas.svg(label: label)
     }
@@ -69,9 +70,11 @@ struct LatencyPlot {
         }
         canvas.text(x.end, bottom + 34, "% of the blocks", .end, "h")
         for (index, curve) in curves.enumerated() {
+            // Of n blocks no more than n - 1 can be told from the longest one.
+            let last = log10(Double(max(2, records[index].count)))
             let points = curve.map { point in
                 (
-                    x: x.pixel(point.percentile >= 100 ? nines : -log10(1 - point.percentile / 100)),
+                    x: x.pixel(point.percentile >= 100 ? last : min(last, -log10(1 - point.percentile / 100))),
                     y: y.pixel(point.us)
                 )
             }
@@ -127,7 +130,8 @@ struct PointPlot {
             for isRight in [true, false] {
                 let left = isRight ? px + 8 : px - 8 - size
                 guard left > x.start, left + size < width else { continue }
-                let isFree = !taken.contains { abs($0.y - py) < 13 && $0.left < left + size && left < $0.right }
+                let isFree =
+                    !taken.contains { abs($0.y - py) < 13 && $0.left < left + size && left < $0.right }
                     && !points.contains {
                         let (qx, qy) = (x.pixel($0.x), y.pixel($0.y))
                         return abs(qy - py) < 9 && qx > left - 4 && qx < left + size + 4 && (qx, qy) != (px, py)

@@ -19,7 +19,7 @@ enum HTMLReport {
         let record = first.record
         let isOne = runs.count == 1
         var sections: [[String: Any]] = []
-        for run in runs { sections += RunSections(run, isOneOfSeveral: !isOne).all() }
+        for run in runs { sections += RunSections(run, of: runs.count).all() }
         if !isOne { sections.insert(comparison(runs), at: 0) }
         return template.render([
             "title": isOne
@@ -61,7 +61,8 @@ enum HTMLReport {
             observed.readBackMissing == 0 ? "good" : "bad")
         for alert in record.alerts ?? [] {
             badge(
-                "\(alert.verdict) \(alert.rule) \(TextFormat.short(alert.value)), limit \(TextFormat.short(alert.limit))",
+                "\(alert.verdict) \(alert.rule) \(TextFormat.short(alert.value)), "
+                    + "limit \(TextFormat.short(alert.limit))",
                 alert.verdict == "PASS" ? "good" : "warn")
         }
         if let search = record.rateSearch {
@@ -70,7 +71,8 @@ enum HTMLReport {
                     ?? "no sustainable rate found", search.sustainedRowsPerSecond == nil ? "bad" : "good")
         }
         return [
-            "name": run.name, "isOneOfSeveral": isOneOfSeveral, "badges": badges, "reasons": record.notComparableBecause,
+            "name": run.name, "isOneOfSeveral": isOneOfSeveral, "badges": badges,
+            "reasons": record.notComparableBecause,
         ]
     }
 
@@ -155,7 +157,8 @@ enum HTMLReport {
         }
         if points.count > 1 {
             let drawing = PointPlot(
-                points: points, xTitle: "bytes of a raw name (labels with their lengths)", yTitle: "us of CPU a new series")
+                points: points, xTitle: "bytes of a raw name (labels with their lengths)",
+                yTitle: "us of CPU a new series")
             plots.append(
                 plot("Cost of a new series against label bytes", ["cpu_us_per_new_series"]) {
                     drawing.svg(width: $0, label: "Cost of a new series against label bytes")
@@ -201,7 +204,7 @@ enum HTMLReport {
 extension AxisText {
     /// `130 us`, `2.45 ms`, three digits.
     static func latency(_ us: Double) -> String {
-        us >= 1e6
-            ? TextFormat.short(us / 1e6) + " s" : us >= 1e3 ? TextFormat.short(us / 1e3) + " ms" : TextFormat.short(us) + " us"
+        if us >= 1e6 { return TextFormat.short(us / 1e6) + " s" }
+        return us >= 1e3 ? TextFormat.short(us / 1e3) + " ms" : TextFormat.short(us) + " us"
     }
 }

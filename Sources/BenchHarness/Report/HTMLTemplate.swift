@@ -32,8 +32,10 @@ enum HTMLTemplate {
         {{/runs}}
         </header>
         <main>
+        <div class="tiles">
         {{#tiles}}<div class="tile"><div class="value">{{value}}</div><div class="label">{{label}}</div></div>
         {{/tiles}}
+        </div>
         {{#sections}}
         <section>
         <h2>{{title}}</h2>
@@ -49,7 +51,7 @@ enum HTMLTemplate {
         {{/plots}}
         </div>
         {{#table}}
-        <div class="scroll"><table>
+        <div class="scroll"><table class="data">
         <thead><tr>{{#head}}<th>{{.}}</th>{{/head}}</tr></thead>
         <tbody>
         {{#rows}}<tr>{{#cells}}<td>{{.}}</td>{{/cells}}</tr>
@@ -90,18 +92,19 @@ enum HTMLTemplate {
         code{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
         .badge{display:inline-block;border-radius:999px;border:1px solid currentColor;padding:1px 10px;font-size:13px;margin:2px 0}
         .good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}.reason{color:var(--bad)}
-        .tile{display:inline-block;vertical-align:top;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px 14px;margin:8px 8px 0 0;min-width:150px}
+        .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:8px;margin-top:14px}
+        .tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px 14px;min-width:0}
         .value{font-size:21px;font-weight:600;font-variant-numeric:tabular-nums}.label{color:var(--dim);font-size:13px}
         .plots{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:24px 32px}figure{margin:8px 0;min-width:0}.full{grid-column:1/-1}
         figcaption{font-weight:600;margin-bottom:6px}svg{display:block;width:100%;height:auto}.n{display:none}
         .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}
         th,td{text-align:left;padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:top;font-variant-numeric:tabular-nums}
         th{font-weight:600;color:var(--dim);font-size:13px}.num{text-align:right;white-space:nowrap}td.num{font-weight:600}
-        .figures td:first-child{width:62%}footer{margin-top:40px;color:var(--dim);font-size:13px}
-        @media(max-width:720px){.plots{grid-template-columns:minmax(0,1fr)}.w{display:none}.n{display:block}.tile{min-width:calc(50% - 12px);padding:6px 10px}
+        .data th,.data td:not(:last-child){white-space:nowrap}.figures td:first-child{width:62%}footer{margin-top:40px;color:var(--dim);font-size:13px}
+        @media(max-width:720px){.plots{grid-template-columns:minmax(0,1fr)}.w{display:none}.n{display:block}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tile{padding:6px 10px}
         .figures td:first-child{min-width:190px}.value{font-size:18px}h1{font-size:20px}body{font-size:14px}}
         svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums;fill:var(--fg)}
-        svg .t{fill:var(--dim)}svg .h{fill:var(--dim);font-size:12px}svg .v{font-weight:600}svg .b{fill:#fff;font-size:10px}
+        svg .t{fill:var(--dim)}svg .h{fill:var(--dim);font-size:12px}svg .v{font-weight:600}svg .b{fill:var(--bg);font-size:10px}
         .g{stroke:var(--line);stroke-width:1;fill:none}.e{stroke:var(--dim);stroke-width:1;fill:none}.bg{fill:var(--band)}.p0{fill:var(--band);opacity:.55}.p1{fill:none}
         .s0,.s1,.s2,.s3,.s4,.s5{fill:none;stroke-width:1.8;stroke-linejoin:round}.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}.s4{stroke:var(--c4)}.s5{stroke:var(--c5)}
         .f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}.f4{fill:var(--c4)}.f5{fill:var(--c5)}

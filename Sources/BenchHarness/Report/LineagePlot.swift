@@ -12,8 +12,7 @@ struct LineagePlot {
     let parts: [PartRecord]
     /// Last moment of the drawing, seconds.
     let end: Double
-
-    static let partsMax = 90
+    var detail = PlotDetail(runs: 1)
 
     /// How often the items of each part were merged, by number.
     static func levels(_ parts: [PartRecord]) -> [Int: Int] {
@@ -25,7 +24,7 @@ struct LineagePlot {
     /// The drawing at a width.
     func svg(width: Double) -> String {
         let levels = LineagePlot.levels(parts)
-        let shown = Array(parts.suffix(LineagePlot.partsMax))
+        let shown = Array(parts.suffix(detail.partsMax))
         var deaths: [Int: Double] = [:]
         for part in parts { for source in part.sources { deaths[source] = part.endSeconds } }
         let time = PlotScale.linear(
@@ -69,6 +68,6 @@ struct LineagePlot {
 
     /// Says how many parts were left out.
     var note: String {
-        parts.count > LineagePlot.partsMax ? " The last \(LineagePlot.partsMax) of \(parts.count) parts are shown." : ""
+        parts.count > detail.partsMax ? " The last \(detail.partsMax) of \(parts.count) parts are shown." : ""
     }
 }

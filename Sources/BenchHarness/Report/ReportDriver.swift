@@ -63,7 +63,14 @@ public enum ReportDriver {
         var path = request.runs[0]
         if path.hasSuffix("run.json") { path = path == "run.json" ? "." : String(path.dropLast("/run.json".count)) }
         try HarnessError.wrapping("writing into \(path)") { () throws(StorageError) in
-            for (name, bytes) in rendered { try files.writeAtomically(bytes, to: path + "/" + name) }
+            // Each file is replaced in one step.
+            for (name, bytes) in rendered {
+                let fresh = path + "/" + name + ".new"
+                try files.removeAll(fresh)
+                try files.writeAtomically(bytes, to: fresh)
+                try files.rename(fresh, to: path + "/" + name)
+            }
+            try files.sync(path)
         }
         return path
     }
@@ -115,10 +122,7 @@ enum SideBySide {
         var text = "## \(runs.count) runs side by side\n\n"
         for run in runs {
             text += "- \(run.name): "
-            text += run.record.observed.readBackMissing > 0
-                ? "**FAILED**"
-                : run.record.comparable
-                    ? "passed" : "**not comparable**: " + run.record.notComparableBecause.joined(separator: "; ")
+            text += verdict(run.record)
             text += "\n"
         }
         text += note(runs, "\n") + "\n"
@@ -128,6 +132,12 @@ enum SideBySide {
             if index == 0 { text += "|--|" + String(repeating: "--:|", count: runs.count) + "--|\n" }
         }
         return text
+    }
+
+    private static func verdict(_ record: RunRecord) -> String {
+        if record.observed.readBackMissing > 0 { return "**FAILED**" }
+        if record.comparable { return "passed" }
+        return "**not comparable**: " + record.notComparableBecause.joined(separator: "; ")
     }
 
     private static func note(_ runs: [RunData], _ before: String) -> String {

@@ -5,11 +5,14 @@ struct RunSections {
     let run: RunData
     /// Whether titles need the run's name.
     let isOneOfSeveral: Bool
+    /// How many things are drawn of what there may be many of; pages of several runs stay small.
+    private let detail: PlotDetail
     private var record: RunRecord { run.record }
 
-    init(_ run: RunData, isOneOfSeveral: Bool) {
+    init(_ run: RunData, of count: Int) {
         self.run = run
-        self.isOneOfSeveral = isOneOfSeveral
+        isOneOfSeveral = count > 1
+        detail = PlotDetail(runs: count)
     }
 
     /// What the namespaces of the index hold.
@@ -38,7 +41,8 @@ struct RunSections {
 
     private func time() -> [String: Any]? {
         let timeline = TimelinePlot(
-            intervals: run.intervals, parts: record.parts ?? [], unit: record.observed.kind)
+            intervals: run.intervals, parts: record.parts ?? [], unit: record.observed.kind,
+            detail: detail)
         guard !timeline.isEmpty else {
             return section("Over time", text: ["The run has no intervals: it was too short, or they were not kept."])
         }
@@ -50,12 +54,13 @@ struct RunSections {
         ]
         if let parts = record.parts, !parts.isEmpty {
             let lineage = LineagePlot(
-                parts: parts, end: max(run.intervals.last?.seconds ?? 0, parts.map(\.endSeconds).max() ?? 0))
+                parts: parts, end: max(run.intervals.last?.seconds ?? 0, parts.map(\.endSeconds).max() ?? 0),
+                detail: detail)
             plots.append(
                 HTMLReport.plot(
                     "Merge lineage", ["item_merge_amplification_ratio", "parts_max"], isFull: true,
-                    note: "A bar is the life of a part, with its bytes; its colour says how often its items were merged "
-                        + "(first colour: not yet). A line leads from a part to what it was merged into."
+                    note: "A bar is the life of a part, with its bytes; its colour says how often its items were "
+                        + "merged (first colour: not yet). A line leads from a part to what it was merged into."
                         + lineage.note
                 ) { lineage.svg(width: $0) })
         }
@@ -153,24 +158,29 @@ struct RunSections {
         var plots = [
             HTMLReport.plot(
                 "Index bytes by row kind, as flushed", [],
-                note: "flushed_item_bytes_ns0 ... ns6 = bytes of the items of a namespace written by flushes, before encoding."
+                note: RunSections.bytesFormula("flushed", "flushes")
             ) { BarPlot(bars: flushed).svg(width: $0, label: "Index bytes by row kind, flushed") }
         ]
         if !merged.isEmpty {
             plots.append(
                 HTMLReport.plot(
                     "Index bytes by row kind, written again by merges", [],
-                    note: "merged_item_bytes_ns0 ... ns6 = bytes of the items of a namespace written by merges, before encoding."
+                    note: RunSections.bytesFormula("merged", "merges")
                 ) { BarPlot(bars: merged).svg(width: $0, label: "Index bytes by row kind, merged") })
         }
         let head = ["label", "bytes in the name", "global rows", "rows of a day", "share", "different values / series"]
         let rows = (record.labels ?? []).map {
             [
                 $0.label, TextFormat.short($0.nameBytes), TextFormat.short($0.globalBytes) + " B",
-                TextFormat.short($0.perDayBytes) + " B", TextFormat.percent($0.share), TextFormat.short($0.distinctRatio),
+                TextFormat.short($0.perDayBytes) + " B", TextFormat.percent($0.share),
+                TextFormat.short($0.distinctRatio),
             ]
         }
         return section("Index bytes", plots: plots, head: head, rows: rows)
+    }
+
+    private static func bytesFormula(_ figure: String, _ work: String) -> String {
+        "\(figure)_item_bytes_ns0 ... ns6 = bytes of the items of a namespace written by \(work), before encoding."
     }
 
     // MARK: limits
@@ -192,7 +202,9 @@ struct RunSections {
         }
         return section(
             "Limits",
-            text: ["Each stage beside what the machine and the libraries need for the same work alone, measured in this run."],
+            text: [
+                "Each stage beside what the machine and the libraries need for the same work alone, measured in this run."
+            ],
             plots: plots)
     }
 
@@ -216,7 +228,9 @@ struct RunSections {
         return section(
             "Round by round",
             plots: [
-                HTMLReport.plot("CPU of a row", [], note: "CPU of the ingest threads in the round, by thread clock / its rows.") {
+                HTMLReport.plot(
+                    "CPU of a row", [], note: "CPU of the ingest threads in the round, by thread clock / its rows."
+                ) {
                     cpu.svg(width: $0, label: "CPU of a row by round")
                 },
                 HTMLReport.plot("Slow inserts by cause", ["slow_row_inserts_ratio"]) {
@@ -230,11 +244,12 @@ struct RunSections {
         let head = ["rows/s due", "rows/s taken", "p99", "pending", "parts", "backlog", "stalls", "verdict"]
         let rows = search.trials.map { trial in
             [
-                trial.rowsPerSecond.map(TextFormat.count) ?? "closed loop", TextFormat.count(trial.achievedRowsPerSecond),
+                trial.rowsPerSecond.map(TextFormat.count) ?? "closed loop",
+                TextFormat.count(trial.achievedRowsPerSecond),
                 trial.p99Ms.map { TextFormat.short($0) + " ms" } ?? "-", TextFormat.short(trial.pendingShare),
                 TextFormat.short(trial.partsMax), TextFormat.short(trial.backlogSeconds) + " s",
                 TextFormat.short(trial.stalls),
-                trial.rowsPerSecond == nil ? "" : trial.violations.isEmpty ? "sustained" : trial.violations.joined(separator: "; "),
+                RunSections.verdict(trial),
             ]
         }
         let points = search.trials.compactMap { trial in
@@ -257,6 +272,11 @@ struct RunSections {
                         drawing.svg(width: $0, label: "Trials of the rate search")
                     }
                 ], head: head, rows: rows)
+    }
+
+    private static func verdict(_ trial: RateTrial) -> String {
+        if trial.rowsPerSecond == nil { return "" }
+        return trial.violations.isEmpty ? "sustained" : trial.violations.joined(separator: "; ")
     }
 
     /// The result of a search in a sentence.

@@ -9,18 +9,30 @@
 // Drawn from the intervals and the parts of the record alone. Long runs are thinned: of neighbouring intervals the one with
 // the greatest value is kept.
 
+/// How much is drawn.
+struct PlotDetail {
+    /// Points of a line, bars of flushes and merges, parts of a lineage.
+    let pointsMax: Int, barsMax: Int, partsMax: Int
+
+    /// For a page of so many runs.
+    init(runs: Int) {
+        pointsMax = max(60, 400 / runs)
+        barsMax = max(20, 300 / runs)
+        partsMax = max(15, 90 / runs)
+    }
+}
+
 /// The timeline of a run.
 struct TimelinePlot {
     let intervals: [IntervalRecord]
     let parts: [PartRecord]
     /// What rows are: rows, series or items.
     let unit: String
+    var detail = PlotDetail(runs: 1)
 
-    static let pointsMax = 400
-    static let barsMax = 300
     private static let left = 64.0
-    private static let panelHeight = 74.0
-    private static let gap = 26.0
+    private static let panelHeight = 82.0
+    private static let gap = 22.0
 
     /// Whether there is anything to draw.
     var isEmpty: Bool { intervals.count < 2 }
@@ -44,7 +56,7 @@ struct TimelinePlot {
         let time = PlotScale.linear(high: end, start: TimelinePlot.left, end: right, roundsUp: false)
         var canvas = SVGCanvas(width: width, height: 10)
         let panels = panels()
-        let bars = PlotBars(parts.filter { $0.endSeconds <= lastMoment }, keeping: TimelinePlot.barsMax)
+        let bars = PlotBars(parts.filter { $0.endSeconds <= lastMoment }, keeping: detail.barsMax)
         let barHeight = bars.lanes > 0 ? Double(bars.lanes) * 11 + 8 : 0
         let top = 22.0
         let bottom =
@@ -54,11 +66,14 @@ struct TimelinePlot {
         drawPhases(&canvas, time, top: top - 4, bottom: bottom - TimelinePlot.gap + 4)
         var y = top
         for panel in panels {
-            draw(panel, &canvas, time, top: y + 14, bottom: y + TimelinePlot.panelHeight)
+            draw(panel, &canvas, time, top: y + 22, bottom: y + TimelinePlot.panelHeight)
             y += TimelinePlot.panelHeight + TimelinePlot.gap
         }
         if barHeight > 0 {
-            canvas.text(4, y + 10, "flushes and merges" + bars.note, .start, "h")
+            canvas.rect(4, y + 2, 10, 9, "f0")
+            canvas.text(18, y + 10, "flushes", .start, "h")
+            canvas.rect(72, y + 2, 10, 9, "f1")
+            canvas.text(86, y + 10, "merges" + bars.note, .start, "h")
             for bar in bars.bars {
                 let x = time.pixel(bar.part.startSeconds)
                 canvas.rect(
@@ -113,9 +128,10 @@ struct TimelinePlot {
             canvas.line(time.start, scale.pixel(tick), time.end, scale.pixel(tick), "g")
             canvas.text(time.start - 6, scale.pixel(tick) + 4, panel.format(tick), .end)
         }
-        canvas.text(4, top - 8, panel.title, .start, "h")
+        canvas.text(4, top - 11, panel.title, .start, "h")
         for line in panel.lines {
-            let points = TimelinePlot.thinned(intervals.map { ($0.seconds, line.value($0)) }).map {
+            let points = TimelinePlot.thinned(intervals.map { ($0.seconds, line.value($0)) }, to: detail.pointsMax).map
+            {
                 (x: time.pixel($0.0), y: scale.pixel($0.1))
             }
             canvas.path(
@@ -140,8 +156,8 @@ struct TimelinePlot {
         }
     }
 
-    /// At most ``pointsMax`` points; of each group the one with the greatest value.
-    static func thinned(_ points: [(Double, Double)]) -> [(Double, Double)] {
+    /// At most so many points; of each group the one with the greatest value.
+    static func thinned(_ points: [(Double, Double)], to pointsMax: Int) -> [(Double, Double)] {
         guard points.count > pointsMax else { return points }
         let group = (points.count + pointsMax - 1) / pointsMax
         return stride(from: 0, to: points.count, by: group).compactMap { start in

@@ -38,3 +38,22 @@ enum RunShape {
         return (lines, verdict.reasons)
     }
 }
+
+/// The shape of a profile's stream, without a run.
+public enum ProfileShape {
+    /// Generates all rows of a profile and compares what they look like with what it configures.
+    ///
+    /// - Returns: A table for people.
+    /// - Throws: `.checkFailed` with the figures that are missed, after `print` has received the table; `.badInput` for a
+    ///   profile that makes no stream.
+    public static func check(_ profile: Profile, seed: UInt64, print: (String) -> Void) throws(HarnessError) {
+        let verdict: ShapeVerdict
+        do { verdict = ShapeVerdict(try ShapeObserver.observe(SeriesPlan(profile, seed: seed)), profile) } catch {
+            throw HarnessError(.badInput, "cannot generate \(profile.name): \(error)")
+        }
+        print(verdict.text + "\n")
+        guard verdict.comparable else {
+            throw HarnessError(.checkFailed, "the stream is not what the profile says: " + verdict.reasons[0])
+        }
+    }
+}
