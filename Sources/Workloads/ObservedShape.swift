@@ -46,6 +46,7 @@ public struct ShapeObserver {
     private var byKey: [String: Bytes] = [:]
     private var byTenant: [UInt32: Int] = [:]
     private var round = -1
+    private var roundRows = 0
     private var churnNew = 0
     private var calmNew = 0
     private var calmRows = 0
@@ -55,27 +56,34 @@ public struct ShapeObserver {
 
     /// Adds the rows of a batch that has names.
     public mutating func add(_ batch: borrowing RowBatch) throws(DecodeError) {
-        if batch.round != round {
-            round = batch.round
-            shape.activeSeries = 0
-        }
         var fresh = 0
         for row in 0..<batch.count where batch.isNew[row] != 0 {
             fresh += 1
             try addSeries(batch.name(row))
         }
-        shape.rows += batch.count
-        shape.activeSeries += batch.count / profile.visit.rows
-        if profile.isChurnRound(batch.round) {
-            churnNew += fresh
-            shape.churnRows += batch.count
-        } else if batch.round > 0 {
-            calmNew += fresh
-            calmRows += batch.count
+        addRows(batch.count, newSeries: fresh, round: batch.round)
+    }
+
+    /// Adds rows of a round without their names.
+    public mutating func addRows(_ count: Int, newSeries: Int, round: Int) {
+        if round != self.round {
+            self.round = round
+            roundRows = 0
+        }
+        shape.rows += count
+        roundRows += count
+        shape.activeSeries = roundRows / profile.visit.rows
+        if profile.isChurnRound(round) {
+            churnNew += newSeries
+            shape.churnRows += count
+        } else if round > 0 {
+            calmNew += newSeries
+            calmRows += count
         }
     }
 
-    private mutating func addSeries(_ name: UnsafeRawBufferPointer) throws(DecodeError) {
+    /// Adds the name of a new series; the means are those of the names that were added.
+    public mutating func addSeries(_ name: UnsafeRawBufferPointer) throws(DecodeError) {
         var count = -1
         var byKey = self.byKey
         self.byKey = [:]
@@ -104,6 +112,13 @@ public struct ShapeObserver {
         result.tenants = byTenant.count
         result.largestTenantShare = Double(byTenant.values.max() ?? 0) / series
         result.valueBytes = byKey.mapValues { Double($0.bytes) / Double($0.series) }
+        return result
+    }
+
+    /// The shape when only some of the names of `seriesTotal` series were added.
+    public func result(seriesTotal: Int) -> ObservedShape {
+        var result = result
+        result.seriesTotal = seriesTotal
         return result
     }
 

@@ -61,7 +61,7 @@ public enum TimeText {
     }
 
     /// Milliseconds of `YYYY-MM-DDTHH:MM:SSZ` (1970 to 2100) or of a bare number; nil when it is neither.
-    static func parseMoment(_ text: String) -> Int64? {
+    public static func parseMoment(_ text: String) -> Int64? {
         let latest: Int64 = 4_102_444_800_000
         if let number = Int64(text) { return (0...latest).contains(number) ? number : nil }
         let bytes = Array(text.utf8)

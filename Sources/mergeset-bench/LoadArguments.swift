@@ -13,8 +13,6 @@ struct LoadArguments: ParsableArguments {
     var connections = 2
     @Option(help: "With --target: rows of a packet.")
     var packetRows = 10_000
-    @Option(help: "With --target: rows a second of the known phase (open loop). 0: as fast as they are taken.")
-    var rate = 0.0
     @Option(help: "With --target: rows of the known phase.")
     var knownRows = 5_000_000
     @Flag(inversion: .prefixedNo, help: "With --target: compress the stream, as vminsert does.")
@@ -28,7 +26,7 @@ struct LoadArguments: ParsableArguments {
         if let nodeHttp, NodeAddress(nodeHttp) == nil {
             throw ValidationError("--node-http \(nodeHttp): HOST:PORT is needed.")
         }
-        guard (1...1024).contains(connections), (1...10_000_000).contains(packetRows), knownRows >= 0, rate >= 0 else {
+        guard (1...1024).contains(connections), (1...10_000_000).contains(packetRows), knownRows >= 0 else {
             throw ValidationError("--connections 1 to 1024, --packet-rows 1 to 10000000, the others not below 0.")
         }
     }
@@ -43,7 +41,6 @@ struct LoadArguments: ParsableArguments {
         }
         options.connections = connections
         options.packetRows = packetRows
-        options.rowsPerSecond = rate
         options.knownRows = knownRows
         options.compresses = compression
         return options

@@ -20,6 +20,7 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench run k8s-pods --path index      the engine without its samples
               mergeset-bench run k8s-pods --path items      the table alone, no engine
               mergeset-bench run duplicates-90:long         items, no index
+              mergeset-bench report bench-runs/A bench-runs/B
               mergeset-bench micro sort
               mergeset-bench compare RUN RUN                also programs and revisions
               mergeset-bench gate                           is it worse than the thresholds?
@@ -31,9 +32,9 @@ struct MergesetBench: ParsableCommand {
             inconclusive, improvements.
             """,
         subcommands: [
-            Run.self, CompareRuns.self, RunGate.self, ThresholdsCommand.self, Rates.self, Micro.self, Generate.self,
-            List.self, Describe.self, Inspect.self, Flamegraph.self, Soak.self, SingleNode.self, Fill.self, Bars.self,
-            CrashWriterCommand.self, CrashCheckCommand.self,
+            Run.self, Report.self, CompareRuns.self, RunGate.self, ThresholdsCommand.self, Rates.self, Micro.self,
+            Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self, Soak.self, SingleNode.self, Fill.self,
+            Bars.self, CrashWriterCommand.self, CrashCheckCommand.self,
         ], defaultSubcommand: nil)
 }
 

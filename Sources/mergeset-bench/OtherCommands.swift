@@ -154,6 +154,10 @@ struct Describe: ParsableCommand {
     var file: String?
     @Option(help: "Directory of the profiles.")
     var profiles: String?
+    @Flag(help: "Generate all rows and compare what they look like with what the profile says.")
+    var observe = false
+    @Option(help: "With --observe: root seed of the stream.")
+    var seed: UInt64 = 42
 
     func run() throws {
         try reporting {
@@ -161,6 +165,9 @@ struct Describe: ParsableCommand {
             let loaded = try ProfileLoader.load(
                 profile, given: profiles, size: size, overrides: overrides, RealFileSystem())
             StatusDisplay.writeOutput(loaded.description + "\n")
+            guard observe else { return }
+            StatusDisplay.writeOutput("\n")
+            try ProfileShape.check(loaded, seed: seed) { StatusDisplay.writeOutput($0) }
         }
     }
 }

@@ -16,8 +16,9 @@ struct Run: ParsableCommand {
             of the profile, then rounds of known series. Then: exact seeks in random order,
             the digest of the store, a scan, and a read-back of a sample; a wrong answer fails
             the run. --path items registers new series in a table, without the engine. The report goes to standard output;
-            run.json, summary.md, intervals.csv and metrics.prom go to a directory that appears only when
-            the run is complete. Figures and formulas: mergeset-bench list --figures
+            run.json, report.html, summary.md and the files for other tools (benchstat,
+            HdrHistogram, promtool, CI) go to a directory that appears only when the run is
+            complete. Figures and formulas: mergeset-bench list --figures
 
             Examples:
               mergeset-bench run                            k8s-pods, size m
@@ -25,6 +26,8 @@ struct Run: ParsableCommand {
               mergeset-bench run k8s-pods --set table.data_block_cache_bytes=16000000
               mergeset-bench run --size s --mode deterministic --format json --quiet
               mergeset-bench run replay --file metrics.txt --set targets=1000
+              mergeset-bench run k8s-pods --rate 500000     open loop: rows are due at a rate
+              mergeset-bench run k8s-pods --find-max-rate   the highest rate that is sustained
               mergeset-bench run node-steady --target rpc://127.0.0.1:8400 --rate 500000
 
             Deterministic mode: one thread, virtual clock; two runs of one binary and seed
@@ -64,6 +67,17 @@ struct Run: ParsableCommand {
         inversion: .prefixedNo,
         help: "At the end merge all parts into one and compare sizes and contents. Default: for size s.")
     var forceMerge: Bool?
+    @Option(
+        help: "Rows a second that are due, ready or not (open loop). Default: closed loop. The round in which all series are new is always closed.")
+    var rate: Double?
+    @Flag(help: "Look for the highest sustainable rate first, then run at it.")
+    var findMaxRate = false
+    @Option(help: "With --find-max-rate: p99 of a block from its intended start that is still sustained, milliseconds.")
+    var maxP99Ms = 100.0
+    @Option(help: "With --find-max-rate: seconds of arrivals in each trial.")
+    var trialSeconds = 5.0
+    @Flag(help: "Print every figure with its formula behind the report.")
+    var explain = false
     @Option(help: "The part that a profiler counts: none, new (all series new) or known (all series known).")
     var profileRegion = ProfileRegion.none
     @Flag(name: .shortAndLong, help: "Tell nothing while it runs.")
@@ -73,6 +87,15 @@ struct Run: ParsableCommand {
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads \(threads): a number from 1 to 1024 is needed.")
+        }
+        if let rate, !(rate >= 1 && rate <= 1e12) {
+            throw ValidationError("--rate \(rate): a number of rows a second from 1 on is needed.")
+        }
+        if !(maxP99Ms > 0 && maxP99Ms <= 1e6) {
+            throw ValidationError("--max-p99-ms \(maxP99Ms): a number above 0 is needed.")
+        }
+        if !(trialSeconds > 0 && trialSeconds <= 3600) {
+            throw ValidationError("--trial-seconds \(trialSeconds): a number above 0 and up to 3600 is needed.")
         }
         if mode == .deterministic, let threads, threads != 1 {
             throw ValidationError("--mode deterministic runs on one thread; leave --threads out.")
@@ -97,6 +120,14 @@ struct Run: ParsableCommand {
         request.options.keepsData = keep
         request.options.forcesMerge = forceMerge ?? (size == .s)
         request.options.isQuiet = quiet
+        request.options.rowsPerSecond = rate
+        request.explains = explain
+        if findMaxRate {
+            var search = RateSearchRequest()
+            search.limits.p99Ms = maxP99Ms
+            search.trialSeconds = trialSeconds
+            request.rateSearch = search
+        }
         try reporting {
             if var options = load.options {
                 options.seed = seed

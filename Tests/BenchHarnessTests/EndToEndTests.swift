@@ -98,7 +98,7 @@ extension ProcessWideTests {
             }
         }
 
-        @Test func aRunLeavesItsThreeFilesOnly() throws {
+        @Test func aRunLeavesItsFilesOnly() throws {
             try Self.withDirectory { (directory) throws in
                 var request = Self.request(["series=600"])
                 request.out = directory + "/runs/one"
@@ -107,7 +107,11 @@ extension ProcessWideTests {
                 #expect(record.settings["series"] == "600" && record.settings["seeks"] == "2000")
                 #expect(try Self.names(directory) == ["runs"])
                 #expect(try Self.names(directory + "/runs") == ["one"])
-                #expect(try Self.names(directory + "/runs/one") == ["intervals.csv", "run.json", "summary.md"])
+                #expect(
+                    try Self.names(directory + "/runs/one") == [
+                        "bench.txt", "intervals.csv", "junit.xml", "metrics.prom", "report.html", "run.json",
+                        "summary.md",
+                    ])
             }
         }
 

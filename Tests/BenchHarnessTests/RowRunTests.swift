@@ -76,6 +76,56 @@ extension ProcessWideTests {
             }
         }
 
+        @Test func anOpenLoopHasBothLatenciesAndFiles() throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request("rows-short", ["series=300", "rounds=40", "batch_rows=100"])
+                request.out = directory + "/run"
+                request.options.mode = .live
+                request.options.threads = 2
+                request.options.rowsPerSecond = 200_000
+                let record = try EndToEndTests.run(request)
+                let latency = try #require(record.latency)
+                #expect(
+                    latency.map(\.tag) == [
+                        "new-actual", "rounds-intended", "rounds-actual", "known-intended", "known-actual",
+                    ])
+                #expect(latency.map(\.count) == [3, 117, 117, 6, 6])
+                #expect(
+                    record.figure("later_insert_blocks") == 117 && record.figure("offered_rows_per_second") == 200_000)
+                #expect(
+                    record.figure("new_insert_p99_us") != nil && record.figure("later_insert_intended_p99_us") != nil)
+                // 11,700 rows at 200,000 a second are due over 58 ms.
+                #expect((record.figure("later_rows_per_second") ?? .infinity) < 210_000)
+                #expect(record.shape?.allSatisfy { $0.isWithin != false } == true)
+                let names = try EndToEndTests.names(directory + "/run")
+                #expect(names.contains("latency.hgrm") && names.contains("latency.hlog"))
+                #expect((record.parts ?? []).contains { $0.isFlush })
+                #expect(record.counters?.first { $0.name == "vm_new_timeseries_created_total" }?.value == 300)
+                #expect(record.figure("harness_overhead_ratio") != nil)
+            }
+        }
+
+        @Test func theHighestRateIsLookedFor() throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request("rows-short", ["series=300", "batch_rows=100"])
+                request.out = directory + "/run"
+                request.options.mode = .live
+                request.options.threads = 1
+                request.rateSearch = RateSearchRequest()
+                request.rateSearch?.trialSeconds = 0.02
+                let record = try EndToEndTests.run(request)
+                let search = try #require(record.rateSearch)
+                #expect(search.trials.count >= 3 && search.trials[0].rowsPerSecond == nil)
+                #expect(record.figure("max_sustainable_rows_per_second") == search.sustainedRowsPerSecond)
+                #expect(try EndToEndTests.names(directory) == ["run"])
+                var wrong = request
+                wrong.out = directory + "/other"
+                wrong.options.mode = .deterministic
+                let error = #expect(throws: HarnessError.self) { try EndToEndTests.run(wrong) }
+                #expect(error?.status == .usage)
+            }
+        }
+
         @Test func midnightAndRotationPassInsideARun() throws {
             let record = try Self.run("midnight-rotation", ["series=600"])
             #expect(record.figure("index_rotations") == 1 && record.figure("series_carried_over") == 600)

@@ -22,6 +22,7 @@ import Testing
         "rolling-deploy": 0xCD93E91182841C3D,
         "rows-short": 0x1667E54988AF6AE2,
         "tenants-zipf": 0xEEC3E219CC1D4CA,
+        "tsbs-cpu": 0x25BEF13AFAD8C81B,
         "wide-labels": 0xB35AAC242543514E,
     ]
 

@@ -34,8 +34,8 @@ public enum FigureCatalogue {
 
     /// All chapters.
     public static let groups = [
-        rate, cpu, rows, rowCaches, amplification, byNamespace, space, samples, restart, searches, caches, search,
-        memory, yardsticks,
+        rate, arrivals, cpu, rows, rowCaches, amplification, byNamespace, space, samples, restart, searches, caches, search,
+        memory, yardsticks, harness,
     ]
 
     private static let byName = Dictionary(
@@ -71,7 +71,7 @@ public enum FigureCatalogue {
                 "normalised items added / wall seconds of ingest and debt"),
             .init(
                 "interval_rows_per_second_min", "1/s", .higher, .timed,
-                "rows (or series, or items) added in the slowest interval of the ingest / its length; the last, partial interval is left out"
+                "rows (or series, or items) added in the slowest interval of 250 ms of the ingest / its length; partial intervals at the ends of phases are left out"
             ),
             .init(
                 "interval_rows_per_second_p5", "1/s", .higher, .timed,

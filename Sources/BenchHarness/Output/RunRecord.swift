@@ -42,6 +42,19 @@ public struct RunRecord: Sendable, Equatable, Codable {
     /// The rules that production would alert on, for runs of rows.
     public var alerts: [AlertVerdict]?
 
+    /// Every setting that the run had, given or by default: `key` to value.
+    public var configuration: [String: String]?
+    /// The observed shape beside the configured one, for runs of rows.
+    public var shape: [ShapeLine]?
+    /// Latencies of insert blocks by phase, for live runs of rows.
+    public var latency: [LatencyRecord]?
+    /// Parts that flushes and merges have made, in the order of their ends, for live runs.
+    public var parts: [PartRecord]?
+    /// The counters of the engine at the end of ingest and debt, under their production names.
+    public var counters: [CounterRecord]?
+    /// The search for the highest sustainable rate, when one was asked for.
+    public var rateSearch: RateSearchRecord?
+
     /// A figure's value; nil when the run has none.
     public func figure(_ name: String) -> Double? { figures[name]?.value }
 }

@@ -4,6 +4,7 @@
 public enum Summary {
     private static let figures = [
         "rows_per_second", "known_rows_per_second", "new_series_per_second", "series_per_second", "items_per_second",
+        "max_sustainable_rows_per_second", "later_insert_p99_us", "later_insert_intended_p99_us",
         "cpu_us_per_new_series", "cpu_us_per_known_row", "cpu_us_per_new_day_row", "cpu_us_per_item",
         "slow_row_inserts_ratio", "tsid_cache_hit_ratio", "hour_metric_ids_hit_ratio", "tsid_cache_bytes_per_series",
         "restart_warm_seconds", "restart_cold_seconds", "bytes_per_sample", "row_merge_amplification_ratio",
@@ -29,6 +30,12 @@ public enum Summary {
         for name in figures {
             guard let figure = record.figures[name] else { continue }
             text += "| \(name) | \(TextFormat.short(figure.value)) | \(figure.unit) | \(figure.better.rawValue) |\n"
+        }
+        if let search = record.rateSearch { text += "\n" + RunSections.text(search) + "\n" }
+        let missed = (record.shape ?? []).filter { $0.isWithin == false }
+        if !missed.isEmpty {
+            text += "\n| shape | configured | observed |\n|--|--|--|\n"
+            for line in missed { text += "| \(line.figure) | \(line.configured) | \(line.observed) |\n" }
         }
         if let alerts = record.alerts {
             text += "\n"

@@ -29,6 +29,17 @@ public enum TextFormat {
         return fixed(value, 4)
     }
 
+    /// A number without trailing zeros and with at most three decimals: `99.9`, `50`.
+    public static func plain(_ value: Double) -> String {
+        var text = fixed(value, 3)
+        while text.contains("."), text.hasSuffix("0") || text.hasSuffix(".") {
+            let isPoint = text.hasSuffix(".")
+            text.removeLast()
+            if isPoint { break }
+        }
+        return text
+    }
+
     /// A whole number with its thousands apart: `1,234,567`.
     public static func grouped(_ value: Double) -> String {
         let digits = fixed(abs(value), 0)

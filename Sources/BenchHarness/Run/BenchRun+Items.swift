@@ -33,8 +33,9 @@ extension BenchRun {
 
     private func measureIngest(_ ingest: IngestPhase, _ measured: inout Measured) throws(HarnessError) {
         let table = ingest.table
+        let progress = ingest.progress
         let rows = Double(subject.input.count)
-        let accounts = openAccounts()
+        let accounts = openAccounts(progress)
         let allocationsBefore = HeapStatistics.allocationCount()
         let cpuBefore = CPUTime.ofProcess()
         let start = WallClock.nanoseconds
@@ -47,7 +48,9 @@ extension BenchRun {
         let cpu = CPUTime.ofProcess() - cpuBefore
         let allocations =
             HeapStatistics.allocationCount() &- allocationsBefore &- (isLive ? 0 : ingest.progress.allocations)
-        close(accounts, mapped: subject.input.mappedBytes, &measured.figures)
+        close(
+            accounts, progress, mapped: subject.input.mappedBytes, generatorSeconds: 0, recordingSeconds: 0,
+            &measured.figures)
         let metrics = table.metrics
         let perRow = subject.kind == .series ? rows : Double.nan
         let items = Double(metrics.normalisedItemsAdded)
@@ -75,6 +78,7 @@ extension BenchRun {
         measured.observed.itemsPerSeries = items / rows
         measured.observed.itemBytesPerSeries = Double(metrics.normalisedBytesAdded) / rows
         measured.checkSettled(metrics)
+        measured.counters = Counters.records(metrics, figures: measured.figures)
     }
 
     private func checkReadBack(_ table: Table, _ measured: inout Measured) throws(HarnessError) {

@@ -22,9 +22,10 @@ extension BenchRun {
             try StorageEngine.open(path, options: engineOptions, files: files, environment: environment, sink: sink)
         }
         var restart: RestartPhase?
+        let latency = isLive ? LatencyRecorder() : nil
         let crew = IngestCrew(
             engine: engine, clock: clock, environment: environment, progress: progress, threads: options.threads,
-            batchRows: options.batchRows)
+            batchRows: options.batchRows, latency: latency)
         do throws(HarnessError) {
             defer { crew.stop() }
             let feed = try HarnessError.wrapping("preparing rows") { () throws(StorageError) in
@@ -35,13 +36,21 @@ extension BenchRun {
             let time = VirtualTime(
                 clock: clock, engine: engine, environment: environment,
                 rotations: profile.rotateAtMs.map { profile.startMs + $0 })
-            let accounts = openAccounts()
+            let accounts = openAccounts(progress)
             var phases = RowPhases(
                 engine: engine, options: options, progress: progress, crew: crew, time: time, feed: feed,
                 profile: profile)
             try phases.run()
-            close(accounts, mapped: subject.input.mappedBytes + phases.feed.bytesMapped, &measured.figures)
+            close(
+                accounts, progress, mapped: subject.input.mappedBytes + phases.feed.bytesMapped,
+                generatorSeconds: phases.feed.cpuSeconds, recordingSeconds: latency?.cpuSeconds() ?? 0,
+                &measured.figures)
             setFigures(phases, source, &measured)
+            takeArrivals(phases, latency, progress, &measured)
+            let shape = try RunShape.observe(phases.feed.shape, source)
+            measured.shape = shape.lines
+            measured.reasons += shape.reasons
+            measured.counters = Counters.records(engine.metricLines, figures: measured.figures)
             checkCounters(phases, source, sink, &measured)
 
             let left = engine.currentTable.metrics
@@ -57,7 +66,6 @@ extension BenchRun {
                 restart = restartPhase(path, phases, environment, engineOptions)
             }
             if options.forcesMerge { try measureForcedMerge(engine.currentTable, progress, left, &measured) }
-            measured.metrics = engine.metricLines.map { $0.text + "\n" }.joined()
         } catch {
             try? engine.close()
             throw error
@@ -104,6 +112,23 @@ extension BenchRun {
     }
 
     // MARK: figures
+
+    /// Latencies and what became of the schedule.
+    private func takeArrivals(
+        _ phases: borrowing RowPhases, _ latency: LatencyRecorder?, _ progress: Progress, _ measured: inout Measured
+    ) {
+        if let rounds = phases.rounds {
+            measured.figures.set(
+                "later_stalls", rounds.metrics.index.stalls &- phases.new.metrics.index.stalls)
+        }
+        guard let latency else { return }
+        let records = latency.records(since: progress.startNanoseconds)
+        measured.latency = records
+        RowFigures.setLatencies(records, &measured.figures)
+        guard let rate = options.rowsPerSecond else { return }
+        measured.figures.set("offered_rows_per_second", rate)
+        measured.figures.set("arrival_backlog_seconds", max(0, phases.crew.schedule.backlogSecondsMax))
+    }
 
     private func setFigures(_ phases: borrowing RowPhases, _ source: RowSource, _ measured: inout Measured) {
         RowFigures.setPhases(phases, &measured.figures)

@@ -30,9 +30,6 @@ public struct RunOutcome: Sendable {
     public var intervals: [IntervalRecord]
     /// Why the run has failed, when a check inside it did.
     public var failure: HarnessError?
-    /// The counters of the storage under the names of production, a line each, as they were before it was closed; nil
-    /// without a storage.
-    public var metrics: String?
 }
 
 /// Runs a subject against the engine in process.
@@ -41,9 +38,13 @@ public struct BenchRun {
     let options: RunOptions
     let files: any FileSystem
     let status: StatusDisplay
+    let partLog = PartLog()
 
     /// A run of `subject`, whose table will lie in `files`.
     public init(subject: RunSubject, options: RunOptions, files: any FileSystem, status: StatusDisplay) {
+        var options = options
+        let log = partLog
+        if options.mode == .live { options.table.onPartWritten = { log.add($0) } }
         self.subject = subject
         self.options = options
         self.files = files
@@ -81,6 +82,7 @@ public struct BenchRun {
         }
         let intervals = progress.finish()
         setIntervalFigures(intervals, &measured.figures)
+        if isLive { measured.parts = partLog.records(since: progress.startNanoseconds) }
         return outcome(measured, intervals, provenance, startNanoseconds)
     }
 
@@ -95,7 +97,10 @@ public struct BenchRun {
         var rounds: [RoundRecord]?
         var labels: [LabelCost]?
         var alerts: [AlertVerdict]?
-        var metrics: String?
+        var shape: [ShapeLine]?
+        var latency: [LatencyRecord]?
+        var parts: [PartRecord]?
+        var counters: [CounterRecord]?
 
         /// Remembers the first failed check.
         mutating func fail(_ message: String) {
@@ -110,17 +115,32 @@ public struct BenchRun {
         let kernel: KernelIO
         let files: FileCounters
         let cpu: CPUTime
+        let sampling: (cpuSeconds: Double, samples: UInt64)
     }
 
-    func openAccounts() -> Accounts {
+    func openAccounts(_ progress: Progress) -> Accounts {
         if options.mode == .live { MemoryWarmUp.touch(bytes: options.warmMemoryBytes) }
         ResidentMemory.resetPeak()
-        return Accounts(kernel: KernelIO.now(), files: files.counters, cpu: CPUTime.ofProcess())
+        return Accounts(
+            kernel: KernelIO.now(), files: files.counters, cpu: CPUTime.ofProcess(), sampling: progress.cost)
     }
 
-    /// Memory, bytes and calls from the opening of the accounts until now. `mapped` is memory of the generator.
-    func close(_ accounts: Accounts, mapped: Int, _ figures: inout FigureSet) {
+    /// Memory, bytes, calls and what the harness itself took from the opening of the accounts until now.
+    ///
+    /// - Parameters:
+    ///   - mapped: Memory of the generator.
+    ///   - generatorSeconds: CPU of the generator in this time.
+    ///   - recordingSeconds: CPU of recording latencies in this time.
+    func close(
+        _ accounts: Accounts, _ progress: Progress, mapped: Int, generatorSeconds: Double, recordingSeconds: Double,
+        _ figures: inout FigureSet
+    ) {
         let cpu = CPUTime.ofProcess() - accounts.cpu
+        let sampling = progress.cost
+        let harness = sampling.cpuSeconds - accounts.sampling.cpuSeconds + recordingSeconds
+        figures.set("harness_cpu_seconds", harness)
+        figures.set("harness_overhead_ratio", harness / (cpu.total - generatorSeconds))
+        figures.set("harness_samples", sampling.samples &- accounts.sampling.samples)
         let resident = ResidentMemory.now()
         let heap = HeapStatistics.now()
         let kernel = KernelIO.now()
@@ -271,9 +291,9 @@ public struct BenchRun {
 
     private func setIntervalFigures(_ intervals: [IntervalRecord], _ figures: inout FigureSet) {
         if let peak = intervals.map(\.heapAllocatedBytes).max() { figures.set("heap_allocated_peak_bytes", peak) }
-        // The last interval of the ingest ends somewhere in the middle of the next one's time.
+        let taken = intervals.filter { $0.phase == "ingest" || $0.phase == "rounds" }
         let rates = Statistics(
-            intervals.filter { $0.phase == "ingest" || $0.phase == "rounds" }.dropLast().map(\.perSecond))
+            isLive ? IntervalRecord.windowRates(taken, seconds: 0.24) : taken.dropLast().map(\.perSecond))
         guard rates.count > 0 else { return }
         figures.set("interval_rows_per_second_min", rates.min)
         figures.set("interval_rows_per_second_p5", rates.percentile(0.05))
@@ -284,12 +304,12 @@ public struct BenchRun {
     ) -> RunOutcome {
         var reasons = measured.reasons
         let observed = measured.observed
-        if let band = subject.labels, !band.contains(observed.labelsMean) {
+        if let band = subject.labels, measured.shape == nil, !band.contains(observed.labelsMean) {
             reasons.append(
                 "\(TextFormat.fixed(observed.labelsMean, 2)) labels a series, "
                     + "configured are \(TextFormat.short(band.lowerBound)) to \(TextFormat.short(band.upperBound))")
         }
-        if let band = subject.nameBytes, !band.contains(observed.nameBytesMean) {
+        if let band = subject.nameBytes, measured.shape == nil, !band.contains(observed.nameBytesMean) {
             reasons.append(
                 "\(TextFormat.fixed(observed.nameBytesMean, 1)) bytes a name, "
                     + "configured are \(TextFormat.short(band.lowerBound)) to \(TextFormat.short(band.upperBound))")
@@ -298,13 +318,17 @@ public struct BenchRun {
         if measured.failure != nil { reasons.append("a check of the run has failed") }
         var provenance = provenance
         provenance.finish(startNanoseconds: start)
-        let record = RunRecord(
+        var record = RunRecord(
             profile: subject.profile, size: subject.size, mode: options.mode.rawValue, seed: options.seed,
             threads: options.mode == .live ? options.threads : 1, settings: options.settings,
             comparable: reasons.isEmpty, notComparableBecause: reasons, provenance: provenance, observed: observed,
             figures: measured.figures.values, rounds: measured.rounds, labels: measured.labels, alerts: measured.alerts)
-        return RunOutcome(
-            record: record, intervals: intervals, failure: measured.failure, metrics: measured.metrics)
+        record.configuration = options.configuration(subject.rows?.profile)
+        record.shape = measured.shape
+        record.latency = measured.latency
+        record.parts = measured.parts
+        record.counters = measured.counters
+        return RunOutcome(record: record, intervals: intervals, failure: measured.failure)
     }
 }
 

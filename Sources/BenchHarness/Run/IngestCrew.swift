@@ -33,6 +33,9 @@ final class IngestCrew: @unchecked Sendable {
     private let environment: Environment
     private let progress: Progress
     private let batchRows: Int
+    /// When blocks are due, and how long they take; live mode only.
+    let schedule: ArrivalSchedule
+    let latency: LatencyRecorder?
     private let threadCount: Int
     private let lock = Lock()
     private let work = Condition()
@@ -50,13 +53,15 @@ final class IngestCrew: @unchecked Sendable {
     /// A crew that waits for work. Without threads (deterministic mode) the driver does it.
     init(
         engine: StorageEngine, clock: DrivenClock, environment: Environment, progress: Progress, threads: Int,
-        batchRows: Int
+        batchRows: Int, schedule: ArrivalSchedule = ArrivalSchedule(rowsPerSecond: nil), latency: LatencyRecorder? = nil
     ) {
         self.engine = engine
         self.clock = clock
         self.environment = environment
         self.progress = progress
         self.batchRows = batchRows
+        self.schedule = schedule
+        self.latency = latency
         threadCount = environment.mode == .live ? threads : 0
         self.threads = (0..<threadCount).map { number in
             Thread.start("ingest-\(number)") { [unowned self] in self.serve(number) }
@@ -79,6 +84,8 @@ final class IngestCrew: @unchecked Sendable {
     /// - Throws: `.interrupted`, or the first error of the engine.
     func ingest(_ rows: UnsafeBufferPointer<MetricRow>) throws(HarnessError) {
         guard !rows.isEmpty else { return }
+        schedule.begin(now: WallClock.nanoseconds)
+        defer { schedule.end(rows: rows.count, now: WallClock.nanoseconds) }
         if threadCount == 0 || rows.count <= batchRows {
             try ingestHere(rows)
         } else {
@@ -149,17 +156,23 @@ final class IngestCrew: @unchecked Sendable {
 
     private func add(_ rows: UnsafeBufferPointer<MetricRow>, from first: Int, hint: Int) throws(HarnessError) {
         let batch = UnsafeBufferPointer(rebasing: rows[first..<min(first + batchRows, rows.count)])
+        let due = schedule.due(row: first)
+        if let due { ArrivalSchedule.wait(until: due) }
+        let start = latency == nil ? 0 : WallClock.nanoseconds
         let now = batch[batch.count - 1].timestampMs
         clock.raise(toUnixMilliseconds: now)
-        let due = dueMs.load(ordering: .relaxed)
+        let tasksDue = dueMs.load(ordering: .relaxed)
         do throws(StorageError) {
-            if now >= due, dueMs.compareExchange(expected: due, desired: now + 10_000, ordering: .relaxed).exchanged {
+            if now >= tasksDue,
+                dueMs.compareExchange(expected: tasksDue, desired: now + 10_000, ordering: .relaxed).exchanged
+            {
                 try engine.runDueTasks()
             }
             try engine.addRows(batch, hint: hint)
         } catch {
             throw HarnessError(error, while: "adding rows")
         }
+        latency?.record(intended: due, start: start, end: WallClock.nanoseconds)
         progress.add(batch.count)
     }
 }

@@ -1,6 +1,7 @@
 // Progress.swift - what a run does at the moment: the intervals of intervals.csv and the live status come from here.
 //
-// Workers add to atomic counters. In live mode a thread takes a sample every 250 ms; in deterministic mode the worker
+// Workers add to atomic counters. In live mode a thread takes a sample every 50 ms in the first ten seconds of the ingest
+// and every 250 ms later; in deterministic mode the worker
 // itself does at fixed points, since a thread that allocates by the clock would spoil the counts. What sampling itself
 // allocates is counted apart and subtracted.
 
@@ -30,6 +31,24 @@ public struct IntervalRecord: Sendable, Equatable {
 
     /// All zero.
     public init() {}
+
+    /// Rates of rows over windows of at least `seconds` within one phase; a partial window at the end of a phase is left
+    /// out. Samples may come more often than a rate means something.
+    static func windowRates(_ records: [IntervalRecord], seconds: Double) -> [Double] {
+        var rates: [Double] = []
+        var last: IntervalRecord?
+        for record in records {
+            guard let start = last, start.phase == record.phase, record.done >= start.done else {
+                last = record
+                continue
+            }
+            let elapsed = record.seconds - start.seconds
+            guard elapsed >= seconds else { continue }
+            rates.append(Double(record.done - start.done) / elapsed)
+            last = record
+        }
+        return rates
+    }
 
     /// intervals.csv: a line of names, then a line for each record.
     public static func csv(_ records: [IntervalRecord]) -> [UInt8] {
@@ -79,6 +98,8 @@ public final class Progress: @unchecked Sendable {
         var source: ProgressSource?
         var records: [IntervalRecord] = []
         var allocations: UInt64 = 0
+        var cpuSeconds = 0.0
+        var samples: UInt64 = 0
     }
 
     private let status: StatusDisplay
@@ -90,7 +111,9 @@ public final class Progress: @unchecked Sendable {
     private var isStopped = false
     private var thread: Thread?
 
-    static let intervalNanoseconds: UInt64 = 250_000_000
+    /// Time between two samples, at first and after ``earlyNanoseconds``.
+    static let earlyIntervalNanoseconds: UInt64 = 50_000_000, intervalNanoseconds: UInt64 = 250_000_000
+    static let earlyNanoseconds: UInt64 = 10_000_000_000
 
     /// A gatherer. With `samplesItself` a thread takes the samples; otherwise the caller does with ``sample()``.
     public init(status: StatusDisplay, samplesItself: Bool) {
@@ -123,6 +146,14 @@ public final class Progress: @unchecked Sendable {
 
     /// Takes a sample now. In deterministic mode the worker calls this at fixed points of its input.
     public func sample() {
+        let cpu = CPUTime.ofThread()
+        defer {
+            let used = CPUTime.ofThread() - cpu
+            state.withLock { state in
+                state.cpuSeconds += used
+                state.samples += 1
+            }
+        }
         let before = samplesItself ? 0 : HeapStatistics.allocationCount()
         let now = WallClock.nanoseconds
         let done = done.load(ordering: .relaxed)
@@ -180,6 +211,12 @@ public final class Progress: @unchecked Sendable {
         }
     }
 
+    /// CPU seconds that sampling has taken so far, and the number of samples.
+    var cost: (cpuSeconds: Double, samples: UInt64) { state.withLock { ($0.cpuSeconds, $0.samples) } }
+
+    /// Start of the ingest on the ``WallClock``: the origin of the intervals' seconds.
+    var startNanoseconds: UInt64 { state.withLock { $0.startNanoseconds } }
+
     /// Allocations made by sampling so far (deterministic mode).
     public var allocations: UInt64 { state.withLock { $0.allocations } }
 
@@ -196,8 +233,14 @@ public final class Progress: @unchecked Sendable {
 
     private func run() {
         while true {
+            let start = startNanoseconds
+            let isEarly = start == 0 || WallClock.nanoseconds &- start < Progress.earlyNanoseconds
             let stops = stopLock.withLock {
-                if !isStopped { stopCondition.wait(stopLock, nanoseconds: Progress.intervalNanoseconds) }
+                if !isStopped {
+                    stopCondition.wait(
+                        stopLock,
+                        nanoseconds: isEarly ? Progress.earlyIntervalNanoseconds : Progress.intervalNanoseconds)
+                }
                 return isStopped
             }
             if stops { return }

@@ -69,6 +69,8 @@ struct RoundFeed: ~Copyable {
     private(set) var count = 0, newSeries = 0
     /// Earliest and latest timestamp of the prepared rows.
     private(set) var firstMs: Int64 = 0, lastMs: Int64 = 0
+    /// Counts the rounds of the profile, to compare them with what it configures.
+    private(set) var shape: ShapeObserver
     /// CPU seconds of preparing so far.
     private(set) var cpuSeconds = 0.0
 
@@ -96,6 +98,7 @@ struct RoundFeed: ~Copyable {
         self.numberArena = numberArena
         self.placeArena = placeArena
         self.source = source
+        shape = ShapeObserver(source.profile)
         for index in 0..<source.pool.count { digest.addItem(source.pool.name(index)) }
     }
 
@@ -154,6 +157,7 @@ struct RoundFeed: ~Copyable {
         }
         count = filled
         log.append(.next)
+        shape.addRows(count, newSeries: newSeries, round: round)
         return true
     }
 

@@ -53,6 +53,20 @@ enum RowFigures {
         }
     }
 
+    /// Latencies of insert blocks.
+    static func setLatencies(_ records: [LatencyRecord], _ figures: inout FigureSet) {
+        for (scope, phase, _) in FigureCatalogue.latencyScopes {
+            for record in records where record.phase == phase {
+                let prefix = scope + (record.from == .intended ? "_intended" : "")
+                for (name, percentile) in FigureCatalogue.latencyPercentiles {
+                    if let us = record.us(atPercentile: percentile) { figures.set("\(prefix)_\(name)_us", us) }
+                }
+                figures.set(prefix + "_max_us", record.maxUs)
+                if record.from == .actual { figures.set(scope + "_blocks", record.count) }
+            }
+        }
+    }
+
     /// Rows that were not accepted, whatever the reason.
     static func droppedRows(_ metrics: StorageMetrics) -> UInt64 {
         metrics.rowsTooOld + metrics.rowsTooNew + metrics.rowsNaN + metrics.rowsInvalidName + metrics.rowsTooLongName

@@ -87,6 +87,7 @@ struct RowPhases: ~Copyable {
         if options.knownRounds(profile) > 0 { try runKnown(options.knownRounds(profile)) }
         if known != nil, options.searchesPerSecond > 0 { try runSearched(options.knownRounds(profile)) }
         if options.measuresNewDay { try runNewDay() }
+        begin(nil, isPaced: false)
     }
 
     /// Counters behind the last phase.
@@ -97,6 +98,7 @@ struct RowPhases: ~Copyable {
     private mutating func runNew() throws(HarnessError) {
         _ = feed.next()
         try time.move(to: feed.firstMs)
+        begin("new", isPaced: profile.rounds == 1)
         var meter = startMeter()
         if options.profileRegion == .new { ProfiledRegion.start() }
         try ingest(&meter)
@@ -108,6 +110,7 @@ struct RowPhases: ~Copyable {
     private mutating func runRounds() throws(HarnessError) {
         progress.begin(
             "rounds", total: profile.rows - profile.roundRows, unit: "rows", source: .engine(engine))
+        begin("rounds", isPaced: true)
         var meter = startMeter()
         let perRecord = (profile.rounds - 1 + RowPhases.recordsMax - 1) / RowPhases.recordsMax
         var record = startRecord()
@@ -160,6 +163,7 @@ struct RowPhases: ~Copyable {
         let groupMs = min(room / Int64(groups + warmUps + 1), VirtualTime.updateMs * Int64(group), 30_000)
         let stepMs = max(1, min(groupMs / Int64(group), profile.intervalMs))
 
+        begin(nil, isPaced: false)
         progress.begin("warm up", total: 0, unit: "rows", source: .engine(engine))
         var unused = PhaseMeter()
         knownReason = "series were missing in the caches all the time"
@@ -179,6 +183,7 @@ struct RowPhases: ~Copyable {
         guard knownReason == nil else { return nil }
 
         progress.begin(title, total: count * feed.roundRows, unit: "rows", source: .engine(engine))
+        begin("known", isPaced: true)
         let before = engine.metrics
         var meter = startMeter()
         var left = count
@@ -205,6 +210,7 @@ struct RowPhases: ~Copyable {
         let dayMs: Int64 = 86_400_000
         try time.move(to: time.clock.unixMilliseconds / dayMs * dayMs + dayMs + 600_000)
         progress.begin("new day", total: feed.roundRows, unit: "rows", source: .engine(engine))
+        begin("new day", isPaced: true)
         feed.repeatLast(rounds: 1, startMs: time.clock.unixMilliseconds, stepMs: min(profile.spreadMs, 30_000))
         var meter = startMeter()
         try ingest(&meter)
@@ -217,6 +223,13 @@ struct RowPhases: ~Copyable {
     }
 
     // MARK: steps
+
+    /// Blocks from now on belong to a phase; with a rate they are due at it if the phase `isPaced`.
+    private func begin(_ phase: String?, isPaced: Bool) {
+        let rate = isPaced ? options.rowsPerSecond : nil
+        crew.schedule.restart(rowsPerSecond: rate)
+        crew.latency?.begin(phase, isOpenLoop: rate != nil)
+    }
 
     private func ingest(_ meter: inout PhaseMeter) throws(HarnessError) {
         let start = WallClock.nanoseconds

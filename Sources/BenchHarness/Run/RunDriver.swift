@@ -32,6 +32,10 @@ public struct RunRequest: Sendable {
     public var out: String?
     /// How the report is printed.
     public var format = Format.text
+    /// Whether every figure is printed with its formula behind the report.
+    public var explains = false
+    /// Looks for the highest sustainable rate first, and runs at it; nil does not.
+    public var rateSearch: RateSearchRequest?
     /// Everything else.
     public var options = RunOptions()
 
@@ -55,8 +59,10 @@ public enum RunDriver {
         style: StatusDisplay.Style? = nil, tell: @escaping @Sendable (String) -> Void = StatusDisplay.writeError
     ) throws(HarnessError) {
         let start = WallClock.nanoseconds
+        let original = request
         var request = request
         let plan = try Plan(&request, files)
+        try checkArrivals(request, plan)
         let out = request.out ?? defaultOut(plan.name, request.size)
         let directory = try RunDirectory(
             files: files, out: out, data: request.options.data, keepsData: request.options.keepsData)
@@ -68,23 +74,44 @@ public enum RunDriver {
         let subject = try plan.generate(seed: request.options.seed, path: request.options.path)
         try Interrupt.check()
 
-        let outcome = try BenchRun(subject: subject, options: request.options, files: files, status: status)
+        var options = request.options
+        var search: RateSearchRecord?
+        if let wanted = request.rateSearch {
+            search = try RateSearchRun(
+                request: original, search: wanted, files: files, status: status, tablePath: directory.tablePath
+            ).find()
+            options.rowsPerSecond = search?.sustainedRowsPerSecond
+        }
+        var outcome = try BenchRun(subject: subject, options: options, files: files, status: status)
             .run(tablePath: directory.tablePath, provenance: provenance, startNanoseconds: start)
-        let json = outcome.record.json()
+        if let search { outcome.take(search) }
+        let contents = try RunFiles.all(outcome)
         try Interrupt.check()
-        var written = [
-            ("run.json", json), ("summary.md", Array(Summary.markdown(outcome.record).utf8)),
-            ("intervals.csv", IntervalRecord.csv(outcome.intervals)),
-        ]
-        if let metrics = outcome.metrics { written.append(("metrics.prom", Array(metrics.utf8))) }
-        try directory.publish(written)
+        try directory.publish(contents)
         switch request.format {
         case .text:
             print(Report.text(outcome.record))
-            print("\nwritten to \(directory.outPath): \(written.map(\.0).joined(separator: ", "))\n")
-        case .json: print(String(decoding: json, as: UTF8.self))
+            if let search { print("\n" + RunSections.text(search) + "\n") }
+            if request.explains { print("\n" + Explanation.text(outcome.record)) }
+            print("\nwritten to \(directory.outPath): \(contents.map(\.name).joined(separator: ", "))\n")
+        case .json: print(String(decoding: outcome.record.json(), as: UTF8.self))
         }
         if let failure = outcome.failure { throw failure }
+    }
+
+    /// Rates are for rows in live mode.
+    private static func checkArrivals(_ request: RunRequest, _ plan: Plan) throws(HarnessError) {
+        let option = request.rateSearch != nil ? "--find-max-rate" : request.options.rowsPerSecond != nil ? "--rate" : nil
+        guard let option else { return }
+        guard case .series = plan, request.options.path == .rows else {
+            throw HarnessError(.usage, "\(option) goes with profiles of rows and --path rows")
+        }
+        guard request.options.mode == .live else {
+            throw HarnessError(.usage, "\(option) needs --mode live: a virtual clock has no rates")
+        }
+        if request.rateSearch != nil, request.options.rowsPerSecond != nil {
+            throw HarnessError(.usage, "--find-max-rate looks for the rate; leave --rate out")
+        }
     }
 
     /// `bench-runs/k8s-pods-m-20260131-123456`; characters that do not suit a file name become `-`.

@@ -48,6 +48,9 @@ public struct RunOptions: Sendable {
     public var path = RunPath.rows
     /// Rows of an AddRows call.
     public var batchRows = 1000
+    /// Rows a second that arrive, whether the engine is ready or not (open loop); nil hands them over as fast as they are
+    /// taken (closed loop). The round in which all series are new is always a closed loop, unless it is the only one.
+    public var rowsPerSecond: Double?
     /// The order in which a round visits the series.
     public var rowOrder = RowOrder.scrape
     /// Rounds of known rows that are measured behind those of the profile; nil chooses by size, see

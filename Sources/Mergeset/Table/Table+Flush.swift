@@ -94,6 +94,7 @@ extension Table {
         #if INJECT_FAULTS
             InjectedFault.duringFlush()
         #endif
+        let start = environment.clock.monotonicNanoseconds
         do throws(StorageError) {
             var merger = try Merger(runs: runs, parts: [])
             let items = runs.reduce(0) { $0 + UInt64($1.count) }
@@ -122,6 +123,7 @@ extension Table {
             }
             let part = try openNew(target)
             state.publishFlush(runs, part)
+            tell(result, part.name, from: [], since: start)
         } catch {
             counters.failures.add()
             state.flushFailed(error)

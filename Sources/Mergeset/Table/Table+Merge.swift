@@ -68,6 +68,7 @@ extension Table {
     /// Merges parts into a new one that replaces them on disk. The caller exchanges them in the list.
     private func merge(_ sources: [FilePart], isForced: Bool) throws(StorageError) -> FilePart {
         counters.mergesStarted.add()
+        let start = environment.clock.monotonicNanoseconds
         do throws(StorageError) {
             let items = sources.reduce(0) { $0 + $1.metadata.itemsCount }
             var merger = try Merger(runs: [], parts: sources)
@@ -88,6 +89,7 @@ extension Table {
             try snapshotLock.withShared { () throws(StorageError) in try commit(transaction, suffix) }
             let part = try openNew(Paths.join(path, name))
             counters.mergesFinished.add()
+            tell(result, name, from: sources, since: start)
             return part
         } catch {
             counters.mergesAbandoned.add()

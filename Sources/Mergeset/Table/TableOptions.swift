@@ -44,6 +44,9 @@ public struct TableOptions: Sendable {
     /// any lock of the table held.
     public var onNewItems: (@Sendable () -> Void)?
 
+    /// Called after a flush or a merge has made a part; see ``PartEvent``. nil (the default) costs nothing.
+    public var onPartWritten: (@Sendable (PartEvent) -> Void)?
+
     /// Told when everything that was added is about to become durable, and when it has.
     public var flushObserver: (any FlushObserver)?
 
