@@ -13,14 +13,15 @@ enum PartFixtures {
 
     /// A sealed run of these items, at least one.
     static func run(_ items: [[UInt8]]) throws -> MemoryRun {
-        var builder = RunBuilder(arena: RawBuffer(capacity: 64))
+        var builder = RunBuilder()
+        builder.open(RawBuffer(capacity: 64))
         builder.beginBatch()
         for item in items {
             let target = builder.reserve(item.count)
             item.withUnsafeBytes { if let base = $0.baseAddress { target.copyMemory(from: base, byteCount: $0.count) } }
             builder.commit(item.count)
         }
-        guard let run = builder.seal(fresh: RawBuffer(), pool: nil) else { throw TestSupportError("no items") }
+        guard let run = builder.seal(pool: nil) else { throw TestSupportError("no items") }
         return run
     }
 

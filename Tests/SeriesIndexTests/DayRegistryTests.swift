@@ -121,10 +121,12 @@ import Testing
             _ = Self.claim(registry, &claims)
             Self.commit(registry, &claims)
         }
+        var flushes: UInt64 = 0
         func flush(_ succeeded: Bool = true, during: () -> Void = {}) {
-            registry.willFlush()
+            flushes += 1
+            registry.willFlush(flushes)
             during()
-            registry.didFlush(succeeded)
+            if succeeded { registry.didFlush(through: flushes) }
         }
         func knows(_ date: UInt64) -> Bool { registry.contains(date: date, 1) }
         for date in 1...5 as ClosedRange<UInt64> { add(date) }
@@ -210,6 +212,7 @@ import Testing
                 }
             }
 
+            var flushes: UInt64 = 0
             for step in 0..<1200 {
                 if random.below(6) == 0 {
                     if let rows = sealed {
@@ -218,10 +221,11 @@ import Testing
                             durable.formUnion(rows)
                             added.subtract(rows)
                         }
-                        registry.didFlush(succeeded)
+                        if succeeded { registry.didFlush(through: flushes) }
                         sealed = nil
                     } else {
-                        registry.willFlush()
+                        flushes += 1
+                        registry.willFlush(flushes)
                         sealed = added
                     }
                     continue

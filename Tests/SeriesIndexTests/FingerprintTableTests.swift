@@ -90,7 +90,7 @@ import Testing
                 model = model.filter { names.prefix(2).contains($0.key) }
                 Self.check(table, model, names, "round \(round), two left")
             }
-            table.removeAll()
+            table.remove(before: 1)
             Self.check(table, [:], names, "round \(round), empty")
             table.insert(names[0]).pointee.set(Self.tsid(4))
             Self.check(table, [names[0]: 4], names, "round \(round), used again")
@@ -120,44 +120,39 @@ import Testing
         #expect(table.count == 1 && table.find(zero) == nil && table.find(name) != nil)
     }
 
-    @Test(arguments: TestSeeds.thisRun) func movingAndCopying(seed: UInt64) {
+    /// Entries of several flushes in long chains, some of them reserved, removed up to a flush; numbers that wrap around.
+    @Test(arguments: TestSeeds.thisRun) func removalByFlush(seed: UInt64) {
         var random = SplitMix64(seed: seed)
-        for round in 0..<20 {
-            let names = (0..<150).map { Self.name(home: random.below(70), $0) }
-            var source = FingerprintTable()
-            var target = FingerprintTable()
-            var inSource: [Fingerprint: UInt64] = [:]
-            var inTarget: [Fingerprint: UInt64] = [:]
-            var reserved: Set<Fingerprint> = []
+        for round in 0..<60 {
+            let firstFlush: UInt32 = [1, .max - 3, 1 << 31][random.below(3)]
+            let count = [3, 40, 150, 700][random.below(4)]
+            let names = (0..<count).map { Self.name(home: 40 + random.below([3, 70][round % 2]), $0) }
+            var table = FingerprintTable()
+            var model: [Fingerprint: (value: UInt64, age: Int, isReserved: Bool)] = [:]
             for (number, name) in names.enumerated() {
-                if random.below(2) == 0 {
-                    let entry = source.insert(name)
-                    entry.pointee.set(Self.tsid(UInt64(number)))
-                    inSource[name] = UInt64(number)
-                    if random.below(3) == 0 {
-                        entry.pointee.isReserved = true
-                        reserved.insert(name)
-                    }
+                let entry = table.insert(name)
+                let age = random.below(6)
+                entry.pointee.set(Self.tsid(UInt64(number)), firstFlush &+ UInt32(age))
+                entry.pointee.isReserved = random.below(5) == 0
+                model[name] = (UInt64(number), age, entry.pointee.isReserved)
+            }
+            if random.below(3) == 0 {
+                // Hardly anything is left: memory is given back.
+                for name in names.dropFirst(3) {
+                    table.remove(name)
+                    model[name] = nil
                 }
-                if random.below(4) == 0 {
-                    target.insert(name).pointee.set(Self.tsid(UInt64(1000 + number)))
-                    inTarget[name] = UInt64(1000 + number)
+            }
+            for flush in [1, 3, 6] {
+                table.remove(before: firstFlush &+ UInt32(flush))
+                model = model.filter { $0.value.age >= flush || $0.value.isReserved }
+                Self.check(table, model.mapValues(\.value), names, "round \(round), flush \(flush)")
+                for name in names {
+                    #expect((table.find(name)?.pointee.isReserved ?? false) == (model[name]?.isReserved ?? false))
                 }
             }
-            if round % 2 == 0 {
-                source.copyReserved(to: &target)
-                inTarget.merge(inSource.filter { reserved.contains($0.key) }) { old, _ in old }
-            } else {
-                source.moveAll(to: &target)
-                inTarget.merge(inSource) { old, _ in old }
-                inSource = [:]
-            }
-            Self.check(target, inTarget, names, "round \(round), target")
-            Self.check(source, inSource, names, "round \(round), source")
-            for name in names {
-                let mayBeReserved = reserved.contains(name) && (inTarget[name] ?? 1000) < 1000
-                #expect((target.find(name)?.pointee.isReserved ?? false) == mayBeReserved)
-            }
+            table.insert(Self.name(home: 5, 5000)).pointee.set(Self.tsid(1))
+            #expect(table.find(Self.name(home: 5, 5000)) != nil)
         }
     }
 }

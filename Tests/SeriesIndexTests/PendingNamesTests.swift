@@ -60,15 +60,15 @@ private enum Answer: Equatable {
         let names = PendingNames()
         for number in 1...3 { #expect(Self.reserve(names, number) == .reserved) }
         names.complete(Self.name(1), Self.tsid(10))
-        names.willFlush()
-        // While the flush runs, both halves answer.
+        names.willFlush(1)
+        // While the flush runs, names of before and after its beginning are known.
         #expect(Self.reserve(names, 1) == .known(10))
         #expect(Self.reserve(names, 2) == .busy)
         names.complete(Self.name(2), Self.tsid(20))
         #expect(Self.reserve(names, 4) == .reserved)
         names.complete(Self.name(4), Self.tsid(40))
         #expect(names.count == 4)
-        names.didFlush(true)
+        names.didFlush(through: 1)
         // 1 is in the table; the rows of 2 and 4 were perhaps added after the flush began; 3 is still reserved.
         #expect(Self.reserve(names, 1) == .reserved)
         #expect(Self.reserve(names, 2) == .known(20))
@@ -76,8 +76,8 @@ private enum Answer: Equatable {
         #expect(Self.reserve(names, 4) == .known(40))
         names.complete(Self.name(3), Self.tsid(30))
         names.cancel(Self.name(1))
-        names.willFlush()
-        names.didFlush(true)
+        names.willFlush(2)
+        names.didFlush(through: 2)
         #expect(names.count == 0)
         for number in 1...4 { #expect(Self.reserve(names, number) == .reserved) }
     }
@@ -86,19 +86,35 @@ private enum Answer: Equatable {
         let names = PendingNames()
         for number in 1...3 { #expect(Self.reserve(names, number) == .reserved) }
         names.complete(Self.name(1), Self.tsid(10))
-        names.willFlush()
+        names.willFlush(1)
         names.complete(Self.name(2), Self.tsid(20))
-        names.didFlush(false)
+        // It fails, and tells nothing.
         #expect(Self.reserve(names, 1) == .known(10))
         #expect(Self.reserve(names, 2) == .known(20))
         #expect(Self.reserve(names, 3) == .busy)
-        names.willFlush()
+        names.willFlush(2)
         #expect(Self.reserve(names, 1) == .known(10))
         #expect(Self.reserve(names, 2) == .known(20))
-        names.didFlush(true)
+        names.didFlush(through: 2)
         #expect(Self.reserve(names, 1) == .reserved)
         #expect(Self.reserve(names, 2) == .reserved)
         #expect(Self.reserve(names, 3) == .busy)
+    }
+
+    /// What was added before flush 1 is still in an open run when flush 2 begins: 2 makes it durable, or 3 does.
+    @Test func aLaterFlushTellsOfAnEarlierOne() {
+        let names = PendingNames()
+        for number in 1...4 {
+            #expect(Self.reserve(names, number) == .reserved)
+            names.complete(Self.name(number), Self.tsid(UInt64(number) * 10))
+            if number < 4 { names.willFlush(UInt64(number)) }
+        }
+        names.didFlush(through: 1)
+        #expect(Self.reserve(names, 1) == .reserved)
+        for number in 2...4 { #expect(Self.reserve(names, number) == .known(UInt64(number) * 10)) }
+        names.didFlush(through: 3)
+        for number in 2...3 { #expect(Self.reserve(names, number) == .reserved) }
+        #expect(Self.reserve(names, 4) == .known(40))
     }
 
     @Test func deletedSeriesAreRegisteredAgain() {
@@ -106,13 +122,13 @@ private enum Answer: Equatable {
             let names = PendingNames()
             #expect(Self.reserve(names, 1) == .reserved)
             names.complete(Self.name(1), Self.tsid(10))
-            if isClosing { names.willFlush() }
+            if isClosing { names.willFlush(1) }
             #expect(Self.reserve(names, 1, dead: [11]) == .known(10))
             #expect(Self.reserve(names, 1, dead: [10]) == .reserved)
             // Now it is that caller's, whoever else thinks it dead or not.
             #expect(Self.reserve(names, 1, dead: [10]) == .busy)
             #expect(Self.reserve(names, 1) == .busy)
-            if isClosing { names.didFlush(true) }
+            if isClosing { names.didFlush(through: 1) }
             #expect(Self.reserve(names, 1) == .busy)
             names.complete(Self.name(1), Self.tsid(12))
             #expect(Self.reserve(names, 1, dead: [10]) == .known(12))
@@ -120,7 +136,8 @@ private enum Answer: Equatable {
         }
     }
 
-    /// Random calls against a dictionary. A completed name is forgotten by the first successful flush that began later.
+    /// Random calls against a dictionary. A completed name is forgotten when everything added before a flush that began
+    /// later is durable.
     @Test(arguments: TestSeeds.thisRun) func randomCalls(seed: UInt64) {
         enum State: Equatable {
             case reserved
@@ -130,8 +147,8 @@ private enum Answer: Equatable {
         let names = PendingNames()
         var model: [Int: State] = [:]
         var dead: Set<UInt64> = []
-        var flushBeganAt: Int?
-        var isFlushing = false
+        var flushesBeganAt: [Int] = []
+        var durable = 0
         for step in 0..<20_000 {
             let number = random.below(40)
             switch random.below(100) {
@@ -161,19 +178,17 @@ private enum Answer: Equatable {
             case 93..<95:
                 if case .done(let id, _) = model[number] { dead.insert(id) }
             default:
-                if !isFlushing {
-                    names.willFlush()
-                    flushBeganAt = step
+                if durable == flushesBeganAt.count || random.below(2) == 0 {
+                    flushesBeganAt.append(step)
+                    names.willFlush(UInt64(flushesBeganAt.count))
                 } else {
-                    let succeeded = random.below(3) > 0
-                    names.didFlush(succeeded)
-                    if succeeded, let begin = flushBeganAt {
-                        model = model.filter {
-                            if case .done(_, let at) = $0.value { at > begin } else { true }
-                        }
+                    durable += 1 + random.below(flushesBeganAt.count - durable)
+                    names.didFlush(through: UInt64(durable))
+                    let begin = flushesBeganAt[durable - 1]
+                    model = model.filter {
+                        if case .done(_, let at) = $0.value { at > begin } else { true }
                     }
                 }
-                isFlushing.toggle()
             }
             if step % 500 == 0 { #expect(names.count == model.count, "step \(step)") }
         }
@@ -260,20 +275,22 @@ private enum Answer: Equatable {
         }
         let flusher: @Sendable () -> Void = {
             var random = SplitMix64(seed: 7)
+            var number: UInt64 = 0
             while running.load(ordering: .acquiring) > 0 {
-                names.willFlush()
+                number += 1
+                names.willFlush(number)
                 let sealed = rows.withLock { $0.added }
                 let succeeded = random.below(3) > 0
                 if succeeded { rows.withLock { $0.durable.merge(sealed) { old, _ in old } } }
-                names.didFlush(succeeded)
+                if succeeded { names.didFlush(through: number) }
             }
         }
         let threads = (writers + [flusher]).enumerated().map { Thread.start("names-\($0)", $1) }
         for thread in threads { thread.join() }
         #expect(problems.withLock { $0 } == [])
         #expect(rows.withLock { $0.added.count } > nameCount / 2)
-        names.willFlush()
-        names.didFlush(true)
+        names.willFlush(1 << 30)
+        names.didFlush(through: 1 << 30)
         #expect(names.count == 0)
     }
 }

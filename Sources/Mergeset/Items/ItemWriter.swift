@@ -25,7 +25,7 @@ public struct ItemWriter: ~Copyable {
     /// ends at `countMax`, plus ``RawBuffer/slack`` bytes that copies may run into.
     public mutating func reserve(_ countMax: Int) throws(StorageError) -> UnsafeMutableRawPointer {
         guard countMax <= Limits.itemBytesMax else { throw refuse(countMax) }
-        guard builder.pointee.arena.count + countMax <= RunBuilder.arenaBytesMax else {
+        guard builder.pointee.wholeBytes + countMax <= RunBuilder.arenaBytesMax else {
             throw StorageError(.limitExceeded, "the batch has more than \(RunBuilder.arenaBytesMax) bytes of items")
         }
         return builder.pointee.reserve(countMax)
@@ -33,6 +33,20 @@ public struct ItemWriter: ~Copyable {
 
     /// Makes the first `count` bytes at the place that ``reserve(_:)`` gave an item.
     public mutating func commit(_ count: Int) { builder.pointee.commit(count) }
+
+    /// Makes the first `headCount` bytes at the place that ``reserve(_:)`` gave, at least one, and the bytes `tail` of the item
+    /// before, an item. These bytes are not stored again. The item before is the last one that was made without a tail, by
+    /// this writer.
+    ///
+    /// - Throws: `.limitExceeded` as ``add(_:)``.
+    public mutating func commit(_ headCount: Int, endingWith tail: Range<Int>) throws(StorageError) {
+        let count = headCount + tail.count
+        guard count <= Limits.itemBytesMax else { throw refuse(count) }
+        guard builder.pointee.wholeBytes + count <= RunBuilder.arenaBytesMax else {
+            throw StorageError(.limitExceeded, "the batch has more than \(RunBuilder.arenaBytesMax) bytes of items")
+        }
+        builder.pointee.commit(head: headCount, tail: tail)
+    }
 
     /// Adds the tag rows of a series: group, reversed name, tags and composite tags, in namespace 1, 6 or both.
     /// Gathered per tag when the table does so; otherwise each row is an item at once.
@@ -45,7 +59,8 @@ public struct ItemWriter: ~Copyable {
         for tag in series.tags { longest = max(longest, Int(tag.length) + series.compositePrefix.count) }
         let length = longest + SeriesTags.rowFixedBytes + 8
         guard length <= Limits.itemBytesMax else { throw refuse(length) }
-        guard builder.pointee.usedBytes + 64 * longest <= RunBuilder.arenaBytesMax else {
+        guard builder.pointee.wholeBytes + builder.pointee.wholeRowBytes + 64 * longest <= RunBuilder.arenaBytesMax
+        else {
             throw StorageError(.limitExceeded, "the batch has more than \(RunBuilder.arenaBytesMax) bytes of items")
         }
         if gathers {

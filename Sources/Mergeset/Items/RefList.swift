@@ -16,7 +16,10 @@ struct RefList: ~Copyable, @unchecked Sendable {
     deinit { base.deallocate() }
 
     @inline(__always)
-    subscript(index: Int) -> ItemRef { base[index] }
+    subscript(index: Int) -> ItemRef {
+        get { base[index] }
+        nonmutating set { base[index] = newValue }
+    }
 
     var buffer: UnsafeMutableBufferPointer<ItemRef> { UnsafeMutableBufferPointer(start: base, count: count) }
 

@@ -1,12 +1,17 @@
 // RunBuilder.swift - the open run of a shard: items are written here once and stay where they are.
 //
-//   arena     | item | item | item | ...                one allocation, handed on to the sealed run
+//   arena     | item | item | head | item | ...         one allocation, handed on to the sealed run
 //   lanes     8 x list of (offset, length)              by the first byte of the item: 0 to 6, everything else in 7
 //   gatherers one per kind of registration              ids per distinct tag; become rows when the run is sealed
 //
 // Why lanes: the first byte of an index item is its namespace, so lanes in order are items in order, and three of the
 // namespaces arrive sorted (they start with the growing metric id). A lane remembers whether it is still in order, and
 // only those that are not are sorted.
+//
+// Why heads: half of the bytes of an index would be in memory twice, the name of a series in its rows of namespaces 0 and 3,
+// and the tag rows of a new series once more with the date. Such an item is in two pieces, a head of its own and the end of
+// another item, and is put together when a flush comes to it (ItemRef+Joined.swift). A lane of such items that turns
+// out not to be in order, or gets others, too, is made whole before it is sorted.
 //
 // Life: open -> seal() -> the arena leaves in a MemoryRun; the builder is empty again and keeps its other memory.
 // A batch is everything between beginBatch() and endBatch() or rollBack(); it is never split over two runs.
@@ -18,10 +23,37 @@ import StorageBytes
 struct Lane: ~Copyable {
     var refs = RefList(capacity: 16)
     var isSorted = true
+    /// Whether it has items in two pieces. When it is sorted, all are.
+    var isJoined = false
 
     // State at the beginning of the batch.
     var batchCount = 0
     var batchIsSorted = true
+    var batchIsJoined = false
+
+    mutating func beginBatch() {
+        batchCount = refs.count
+        batchIsSorted = isSorted
+        batchIsJoined = isJoined
+    }
+
+    mutating func rollBack() {
+        refs.truncate(to: batchCount)
+        isSorted = batchIsSorted
+        isJoined = batchIsJoined
+    }
+
+    mutating func removeAll() {
+        refs.removeAll()
+        isSorted = true
+        isJoined = false
+    }
+
+    /// Makes all items whole, at the end of the arena.
+    mutating func makeWhole(in arena: inout RawBuffer) {
+        for index in 0..<refs.count where refs[index].isJoined { refs[index] = refs[index].madeWhole(in: &arena) }
+        isJoined = false
+    }
 }
 
 /// Items and tags of a run that is still being filled.
@@ -30,7 +62,7 @@ struct RunBuilder: ~Copyable {
     static let arenaBytesMax = 1 << 30
     static let laneCount = 8
 
-    private(set) var arena: RawBuffer
+    private(set) var arena = RawBuffer()
     private let lanes: UnsafeMutablePointer<Lane>
     private let gatherers: UnsafeMutablePointer<TagGatherer>
     private var gathererCount = 0
@@ -41,16 +73,23 @@ struct RunBuilder: ~Copyable {
     private(set) var normalisedItems: UInt64 = 0
     private(set) var normalisedBytes: UInt64 = 0
 
-    /// When the first batch of the run was added, on the monotonic clock; set by the owner.
+    /// When the first batch of the run was added, on the monotonic clock, and the number of the run; set by the owner.
     var openedAt: UInt64 = 0
+    var number: UInt64 = 0
+
+    /// Where the item lies that was committed last and is whole; a length of -1 when there is none in this batch.
+    private var lastOffset = 0, lastLength = -1
+    /// Bytes that the items in two pieces would take if they were whole.
+    private(set) var joinedBytes = 0
 
     private var batchArenaCount = 0
+    private var batchJoinedBytes = 0
     private var batchPlainItems: UInt64 = 0
     private var batchNormalisedItems: UInt64 = 0
     private var batchNormalisedBytes: UInt64 = 0
 
-    init(arena: consuming RawBuffer) {
-        self.arena = arena
+    /// An empty builder without an arena.
+    init() {
         lanes = .allocate(capacity: RunBuilder.laneCount)
         for index in 0..<RunBuilder.laneCount { (lanes + index).initialize(to: Lane()) }
         gatherers = .allocate(capacity: RunBuilder.gatherersMax)
@@ -65,9 +104,27 @@ struct RunBuilder: ~Copyable {
 
     var isEmpty: Bool { normalisedItems == 0 }
 
-    /// Bytes of the items, and of what the gathered rows will take when the run is sealed.
+    /// Begins a run in an empty arena.
+    mutating func open(_ arena: consuming RawBuffer) {
+        assert(isEmpty && self.arena.count == 0)
+        self.arena = arena
+    }
+
+    /// Bytes of memory that the run will take when it is sealed, nearly; at least a quarter of what it would take with all
+    /// items whole.
     var usedBytes: Int {
-        var bytes = arena.count
+        var rows = 0
+        for index in 0..<gathererCount { rows += gatherers[index].rowBytes }
+        let refs = Int(plainItems) * MemoryLayout<ItemRef>.stride
+        return max(arena.count + rows + refs, (wholeBytes + wholeRowBytes) / 4)
+    }
+
+    /// Bytes that the items take, with all of them whole; those of gathered rows left out.
+    var wholeBytes: Int { arena.count &+ joinedBytes }
+
+    /// Bytes that the gathered rows will take, with all of them whole.
+    var wholeRowBytes: Int {
+        var bytes = 0
         for index in 0..<gathererCount { bytes += gatherers[index].rowBytesInAll }
         return bytes
     }
@@ -76,26 +133,24 @@ struct RunBuilder: ~Copyable {
 
     mutating func beginBatch() {
         batchArenaCount = arena.count
+        batchJoinedBytes = joinedBytes
+        lastLength = -1
         batchPlainItems = plainItems
         batchNormalisedItems = normalisedItems
         batchNormalisedBytes = normalisedBytes
-        for index in 0..<RunBuilder.laneCount {
-            lanes[index].batchCount = lanes[index].refs.count
-            lanes[index].batchIsSorted = lanes[index].isSorted
-        }
+        for index in 0..<RunBuilder.laneCount { lanes[index].beginBatch() }
         for index in 0..<gathererCount { gatherers[index].beginBatch() }
     }
 
     /// Forgets everything since ``beginBatch()``.
     mutating func rollBack() {
         arena.truncate(to: batchArenaCount)
+        joinedBytes = batchJoinedBytes
+        lastLength = -1
         plainItems = batchPlainItems
         normalisedItems = batchNormalisedItems
         normalisedBytes = batchNormalisedBytes
-        for index in 0..<RunBuilder.laneCount {
-            lanes[index].refs.truncate(to: lanes[index].batchCount)
-            lanes[index].isSorted = lanes[index].batchIsSorted
-        }
+        for index in 0..<RunBuilder.laneCount { lanes[index].rollBack() }
         for index in 0..<gathererCount { gatherers[index].rollBack() }
     }
 
@@ -118,13 +173,38 @@ struct RunBuilder: ~Copyable {
         if lane.pointee.isSorted, lane.pointee.refs.count > 0 {
             let last = lane.pointee.refs[lane.pointee.refs.count &- 1]
             let base = UnsafeRawPointer(arena.base)
-            if Bytes.compare(base + Int(last.offset), Int(last.length), base + offset, count) > 0 {
+            if last.isJoined || Bytes.compare(base + Int(last.offset), Int(last.length), base + offset, count) > 0 {
                 lane.pointee.isSorted = false
             }
         }
+        lastOffset = offset
+        lastLength = count
         lane.pointee.refs.append(
             ItemRef(key: 0, offset: UInt32(truncatingIfNeeded: offset), length: UInt32(truncatingIfNeeded: count)))
         arena.commit(count)
+        plainItems &+= 1
+        normalisedItems &+= 1
+        normalisedBytes &+= UInt64(count)
+    }
+
+    /// Makes an item of the first `headCount` bytes behind the arena's end, at least one, and of the bytes `tail` of the
+    /// item that was committed last as a whole one, in this batch.
+    mutating func commit(head headCount: Int, tail: Range<Int>) {
+        precondition(
+            headCount > 0 && tail.upperBound <= lastLength,
+            "the end of an item at \(tail) of an item of \(lastLength) bytes")
+        let ref = ItemRef(
+            head: arena.count, headCount: headCount, tail: lastOffset &+ tail.lowerBound, tailCount: tail.count)
+        let lane = lanes + Swift.min(Int(arena.end.load(as: UInt8.self)), RunBuilder.laneCount - 1)
+        if lane.pointee.isSorted, lane.pointee.refs.count > 0 {
+            let last = lane.pointee.refs[lane.pointee.refs.count &- 1]
+            lane.pointee.isSorted = last.isKnownNotToExceed(ref, UnsafeRawPointer(arena.base))
+        }
+        lane.pointee.isJoined = true
+        lane.pointee.refs.append(ref)
+        arena.commit(headCount)
+        let count = headCount &+ tail.count
+        joinedBytes &+= count
         plainItems &+= 1
         normalisedItems &+= 1
         normalisedBytes &+= UInt64(count)
@@ -208,74 +288,103 @@ struct RunBuilder: ~Copyable {
 
     /// Turns what was collected into a sorted run and empties the builder.
     ///
-    /// - Parameters:
-    ///   - fresh: The arena to go on with.
-    ///   - pool: Where the arena goes when the run has died.
-    /// - Returns: nil when there is nothing.
+    /// - Parameter pool: Where the arena goes when the run has died.
+    /// - Returns: nil when there is nothing; the arena stays then.
     /// - Complexity: the sort of the lanes out of order and of the distinct tags.
-    mutating func seal(fresh: consuming RawBuffer, pool: ArenaPool?) -> MemoryRun? {
+    mutating func seal(pool: ArenaPool?) -> MemoryRun? {
         guard !isEmpty else { return nil }
-        var tagRows = [RefListBox](repeating: RefListBox(), count: 2)
-        for index in 0..<gathererCount where !gatherers[index].isEmpty {
-            let order = TagOrder(gatherers[index])
-            if gatherers[index].registration.isGlobal {
-                tagRows[0] = writeRows(index, nil, order, tagRows[0])
-            }
-            if let date = gatherers[index].registration.date {
-                tagRows[1] = writeRows(index, date, order, tagRows[1])
-            }
-        }
-
+        let tagRows = writeTagRows()
         var total = 0
         for index in 0..<RunBuilder.laneCount { total += lanes[index].refs.count }
         total += tagRows[0].list.count + tagRows[1].list.count
         var refs = RefList(capacity: max(total, 1))
-        let base = UnsafeRawPointer(arena.base)
         for index in 0..<RunBuilder.laneCount {
+            let rows: RefListBox? = index == 1 ? tagRows[0] : index == 6 ? tagRows[1] : nil
+            let hasRows = (rows?.list.count ?? 0) > 0
+            if lanes[index].isJoined, !lanes[index].isSorted || hasRows { lanes[index].makeWhole(in: &arena) }
+            let base = UnsafeRawPointer(arena.base)
             if !lanes[index].isSorted {
                 let scratch = UnsafeMutableBufferPointer<ItemRef>.allocate(capacity: lanes[index].refs.count)
                 ItemSort.sort(lanes[index].refs.buffer, base: base, scratch: scratch)
                 scratch.deallocate()
             }
-            let rows: RefListBox? = index == 1 ? tagRows[0] : index == 6 ? tagRows[1] : nil
-            if let rows, rows.list.count > 0 {
+            if let rows, hasRows {
                 RunBuilder.merge(lanes[index].refs, rows.list, base, into: &refs)
             } else {
                 refs.append(lanes[index].refs.base, lanes[index].refs.count)
             }
-            lanes[index].refs.removeAll()
-            lanes[index].isSorted = true
+            lanes[index].removeAll()
         }
         for index in 0..<gathererCount { gatherers[index].removeAll() }
-        var sealed = fresh
+        var sealed = RawBuffer()
         swap(&sealed, &arena)
         let run =
             refs.count == 0
             ? nil
             : MemoryRun(
                 arena: sealed, refs: refs, normalisedItems: normalisedItems, normalisedBytes: normalisedBytes,
-                openedAt: openedAt,
-                pool: pool)
+                openedAt: openedAt, number: number, pool: pool)
+        joinedBytes = 0
         plainItems = 0
         normalisedItems = 0
         normalisedBytes = 0
         return run
     }
 
-    /// Writes the rows of one gatherer and merges them with those written before.
+    /// Writes the rows of all gatherers: those of namespace 1, and those of namespace 6.
+    private mutating func writeTagRows() -> [RefListBox] {
+        var rows = [RefListBox](repeating: RefListBox(), count: 2)
+        let filled = (0..<gathererCount).filter { !gatherers[$0].isEmpty }
+        if filled.count == 1, case .globalAndDay(let date) = gatherers[filled[0]].registration {
+            let order = TagOrder(gatherers[filled[0]])
+            // Rows of namespace 6 are as many, and a date longer.
+            rows[0] = writeRows(filled[0], nil, order, rows[0], growing: 8)
+            rows[1] = dateRows(rows[0].list, date)
+            return rows
+        }
+        for index in filled {
+            let order = TagOrder(gatherers[index])
+            if gatherers[index].registration.isGlobal { rows[0] = writeRows(index, nil, order, rows[0]) }
+            if let date = gatherers[index].registration.date { rows[1] = writeRows(index, date, order, rows[1]) }
+        }
+        return rows
+    }
+
+    /// The rows of namespace 6 that rows of namespace 1 are with a date: a head for each tenant, the rest is theirs.
+    private mutating func dateRows(_ rows: borrowing RefList, _ date: UInt64) -> RefListBox {
+        let dated = RefListBox()
+        var head = 0
+        var headTenant: UInt64?
+        for index in 0..<rows.count {
+            let row = rows[index]
+            let tenant = BigEndian.load64(arena.base + Int(row.offset) + 1)
+            if tenant != headTenant {
+                head = arena.count
+                headTenant = tenant
+                arena.append(UInt8(6))
+                arena.appendBigEndian(tenant)
+                arena.appendBigEndian(date)
+            }
+            dated.list.append(
+                ItemRef(head: head, headCount: 17, tail: Int(row.offset) + 9, tailCount: Int(row.length) - 9))
+        }
+        return dated
+    }
+
+    /// Writes the rows of one gatherer and merges them with those written before. Each may grow by `growing` bytes later.
     private mutating func writeRows(
-        _ index: Int, _ date: UInt64?, _ order: borrowing TagOrder, _ before: RefListBox
+        _ index: Int, _ date: UInt64?, _ order: borrowing TagOrder, _ before: RefListBox, growing: Int = 0
     ) -> RefListBox {
         let rows = RefListBox()
         let gatherer = gatherers + index  // builds with sanitizers see an overlap of accesses otherwise
-        gatherer.pointee.writeRows(date: date, order: order, arena: &arena, refs: &rows.list)
+        gatherer.pointee.writeRows(date: date, growing: growing, order: order, arena: &arena, refs: &rows.list)
         guard before.list.count > 0 else { return rows }
         let merged = RefListBox()
         RunBuilder.merge(before.list, rows.list, arena.base, into: &merged.list)
         return merged
     }
 
-    /// Merges two sorted lists over one arena. Lists that do not overlap are copied.
+    /// Merges two sorted lists of whole items over one arena. Lists that do not overlap are copied.
     private static func merge(
         _ a: borrowing RefList, _ b: borrowing RefList, _ base: UnsafeRawPointer, into target: inout RefList
     ) {

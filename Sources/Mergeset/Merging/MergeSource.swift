@@ -2,6 +2,7 @@
 //
 // A source stands on an item (its head) and knows how many bytes the head shares with the item it delivered before. For
 // blocks that number was found by decoding; for runs it is found here, the items having been asked for some steps ahead.
+// Items of a run in two pieces are put together in one of two buffers in turn, so that the one before is still there.
 // A part's block is decoded only when its second item is wanted: until then the head is the first item from the header,
 // and the block can still be passed on as it is stored.
 //
@@ -28,6 +29,8 @@ struct MergeSource: ~Copyable {
     private let run: MemoryRun?
     private let refs: UnsafePointer<ItemRef>
     private let base: UnsafeRawPointer
+    /// The joined item at the head, and the one before.
+    private var joined = RawBuffer(), joinedBefore = RawBuffer()
 
     // A part on disk.
     private let stream: UnsafeMutablePointer<PartStream>?
@@ -45,8 +48,9 @@ struct MergeSource: ~Copyable {
         isExhausted = false
         shared = 0
         item = base + Int(refs[0].offset)
-        length = Int(refs[0].length)
+        length = 0
         stream = nil
+        if refs[0].isJoined { join(refs[0]) } else { length = Int(refs[0].length) }
     }
 
     /// A source that stands on the first item of a part.
@@ -87,15 +91,29 @@ struct MergeSource: ~Copyable {
                 ci_prefetch(address + 64)
             }
             let ref = refs[next]
+            position = next
+            guard !ref.isJoined else { return join(ref) }
             let address = base + Int(ref.offset)
             let count = Int(ref.length)
             shared = Bytes.commonPrefix(item, address, Swift.min(length, count))
             item = address
             length = count
-            position = next
         } else {
             try advanceInPart()
         }
+    }
+
+    /// Puts a joined item together and stands on it.
+    private mutating func join(_ ref: ItemRef) {
+        let count = ref.itemBytes
+        swap(&joined, &joinedBefore)
+        joined.removeAll()
+        joined.reserve(count)
+        ref.join(base, at: joined.base)
+        let address = UnsafeRawPointer(joined.base)
+        shared = Bytes.commonPrefix(item, address, Swift.min(length, count))
+        item = address
+        length = count
     }
 
     private mutating func advanceInPart() throws(StorageError) {

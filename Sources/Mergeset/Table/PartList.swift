@@ -17,6 +17,9 @@ final class PartList: Sendable {
         self.parts = parts
         partsBySize = parts.sorted { $0.metadata.itemsCount > $1.metadata.itemsCount }
     }
+
+    /// The same with runs that can be searched.
+    var withWholeRuns: PartList { runs.isEmpty ? self : PartList(runs: runs.map(\.whole), parts: parts) }
 }
 
 /// Which items a search sees.

@@ -1,5 +1,6 @@
 // Shard.swift - one of the places where added items are collected. Its lock is held while a batch is written, and for
-// nothing else: a full run leaves by pointer and is sorted outside.
+// nothing else: a full run leaves by pointer and is sorted outside. A shard that nobody adds to has no builder, and a
+// builder that waits in the pool has no arena.
 
 import StorageBytes
 import StorageRuntime
@@ -8,9 +9,9 @@ import StorageRuntime
 final class RunBuilderBox: @unchecked Sendable {
     let pointer: UnsafeMutablePointer<RunBuilder>
 
-    init(_ arena: consuming RawBuffer) {
+    init() {
         pointer = .allocate(capacity: 1)
-        pointer.initialize(to: RunBuilder(arena: arena))
+        pointer.initialize(to: RunBuilder())
     }
 
     deinit {
@@ -22,10 +23,8 @@ final class RunBuilderBox: @unchecked Sendable {
 /// The open run of a shard, and its lock.
 final class Shard: @unchecked Sendable {
     let lock = Lock()
-    /// Guarded by ``lock``.
-    var builder: RunBuilderBox
-
-    init(_ builder: RunBuilderBox) { self.builder = builder }
+    /// The run that is being filled, if there is one. Guarded by ``lock``.
+    var builder: RunBuilderBox?
 }
 
 /// Empty builders with the memory of their lists and tables. Any thread.
@@ -35,7 +34,19 @@ final class BuilderPool: Sendable {
 
     init(arenas: ArenaPool) { self.arenas = arenas }
 
-    func take() -> RunBuilderBox { boxes.withLock { $0.popLast() } ?? RunBuilderBox(arenas.take()) }
+    /// An empty builder with an arena.
+    func take() -> RunBuilderBox {
+        let box = boxes.withLock { $0.popLast() } ?? RunBuilderBox()
+        box.pointer.pointee.open(arenas.take())
+        return box
+    }
 
+    /// Takes back a builder whose run was sealed.
     func put(_ box: RunBuilderBox) { boxes.withLock { $0.append(box) } }
+
+    /// Gives back what waits here, and keeps no arenas from now on.
+    func retire() {
+        boxes.withLock { $0 = [] }
+        arenas.retire()
+    }
 }

@@ -35,21 +35,34 @@ extension Table {
     func flushEverything() throws(StorageError) {
         flushLock.lock()
         defer { flushLock.unlock() }
-        _ = try sealAndFlush()
+        _ = try flushRuns(sealingOpenRuns: true)
     }
 
-    /// Seals the open runs and writes all runs; tells the observer. The caller holds ``flushLock``.
-    private func sealAndFlush() throws(StorageError) -> Bool {
-        options.flushObserver?.willFlush()
-        sealAll()
-        do throws(StorageError) {
-            let hasFlushed = try flushRuns()
-            options.flushObserver?.didFlush(succeeded: true)
+    /// Writes all sealed runs; tells the observer. The caller holds ``flushLock``. Returns false when there was nothing.
+    private func flushRuns(sealingOpenRuns: Bool) throws(StorageError) -> Bool {
+        flushNumber += 1
+        options.flushObserver?.willFlush(flushNumber)
+        // What was added before is in runs that were opened before.
+        unfinishedFlushes.append((flushNumber, nextRun.load(ordering: .acquiring)))
+        if sealingOpenRuns { sealAll() }
+        let hasFlushed = try writeRuns()
+        let oldest = oldestRun() ?? .max
+        guard let last = unfinishedFlushes.lastIndex(where: { $0.firstRunBehind <= oldest }) else { return hasFlushed }
+        options.flushObserver?.didFlush(through: unfinishedFlushes[last].number)
+        unfinishedFlushes.removeFirst(last + 1)
             return hasFlushed
-        } catch {
-            options.flushObserver?.didFlush(succeeded: false)
-            throw error
         }
+
+    /// The number of the oldest run that is not durable. A run leaves its shard for the list, so the shards come first.
+    private func oldestRun() -> UInt64? {
+        var oldest: UInt64?
+        for shard in shards {
+            shard.lock.withLock {
+                guard let box = shard.builder, !box.pointer.pointee.isEmpty else { return }
+                oldest = min(oldest ?? .max, box.pointer.pointee.number)
+            }
+        }
+        return [oldest, state.oldestRun].compactMap(\.self).min()
     }
 
     /// One step of the flusher. Runs are flushed when they take too much memory, or when the oldest item that is not
@@ -58,10 +71,10 @@ extension Table {
         let interval = options.flushIntervalNanoseconds
         let now = environment.clock.monotonicNanoseconds
         let isDue = oldestPending().map { now - min($0, now) >= interval } ?? false
-        if isDue || state.pendingBytes >= UInt64(options.memoryBytesMax) {
+        if isDue || state.sealedBytes >= options.memoryBytesMax {
             flushLock.lock()
             // The error is kept in the state: whoever adds or flushes next gets it.
-            let hasFlushed = (isDue ? try? sealAndFlush() : try? flushRuns()) ?? false
+            let hasFlushed = (try? flushRuns(sealingOpenRuns: isDue)) ?? false
             flushLock.unlock()
             if hasFlushed {
                 options.onNewItems?()
@@ -79,15 +92,15 @@ extension Table {
         var oldest = state.list.runs.map(\.openedAt).min()
         for shard in shards {
             shard.lock.withLock {
-                let builder = shard.builder.pointer
-                if !builder.pointee.isEmpty { oldest = min(oldest ?? .max, builder.pointee.openedAt) }
+                guard let box = shard.builder, !box.pointer.pointee.isEmpty else { return }
+                oldest = min(oldest ?? .max, box.pointer.pointee.openedAt)
             }
         }
         return oldest
     }
 
     /// Writes the sealed runs into one part. The caller holds ``flushLock``. Returns false when there was nothing.
-    private func flushRuns() throws(StorageError) -> Bool {
+    private func writeRuns() throws(StorageError) -> Bool {
         if let error = state.fatalError { throw error }
         let runs = state.list.runs
         guard !runs.isEmpty else { return false }

@@ -40,6 +40,14 @@ public final class Table: @unchecked Sendable {
     let shards: [Shard]
     private let nextShard = Atomic<Int>(0)
     let builders: BuilderPool
+    /// Bytes at which a shard hands its run over.
+    private let runBytes: Int
+    /// Numbers of runs, in the order in which their first items were added.
+    let nextRun = Atomic<UInt64>(0)
+    /// Flushes whose items are not all durable yet: their numbers, and the number of the first run opened later. Guarded
+    /// by ``flushLock``, as is the number of the latest.
+    var unfinishedFlushes: [(number: UInt64, firstRunBehind: UInt64)] = []
+    var flushNumber: UInt64 = 0
 
     let state: TableState
     let flushLock = Lock()
@@ -116,12 +124,13 @@ public final class Table: @unchecked Sendable {
         let shardCount = options.shardCount > 0 ? options.shardCount : processors
         workerCount = options.mergeWorkers > 0 ? options.mergeWorkers : max(1, processors / 2)
         twinKey = FingerprintKey(drawing: environment.secrets("block twins"))
+        runBytes = min(options.runBytesMax, max(1 << 20, options.memoryBytesMax / (2 * shardCount)))
+        // Only pages that were written count, so there is room for runs whose rows take more than was estimated.
         let arenas = ArenaPool(
-            arenaBytes: options.runBytesMax + options.runBytesMax / 4,
-            countMax: shardCount + options.memoryBytesMax / max(options.runBytesMax, 1) + 1)
+            arenaBytes: 2 * runBytes - RawBuffer.slack,
+            countMax: shardCount + options.memoryBytesMax * 3 / 2 / max(runBytes, 1) + 1)
         builders = BuilderPool(arenas: arenas)
-        let pool = builders
-        shards = (0..<shardCount).map { _ in Shard(pool.take()) }
+        shards = (0..<shardCount).map { _ in Shard() }
         suffixes = UniqueIDs(start: environment.clock.unixNanoseconds)
         // The clock may have gone back, or stand still: names must not meet those that are there.
         for part in parts { if let suffix = UInt64(part.name.suffix(16), radix: 16) { suffixes.raise(above: suffix) } }
@@ -164,7 +173,9 @@ public final class Table: @unchecked Sendable {
         var ticket = 0
         shard.lock.lock()
         do throws(StorageError) {
-            let builder = shard.builder.pointer
+            let box = shard.builder ?? builders.take()
+            shard.builder = box
+            let builder = box.pointer
             let wasEmpty = builder.pointee.isEmpty
             builder.pointee.beginBatch()
             do throws(StorageError) {
@@ -176,11 +187,15 @@ public final class Table: @unchecked Sendable {
                 builder.pointee.rollBack()
                 throw error
             }
-            if wasEmpty { builder.pointee.openedAt = environment.clock.monotonicNanoseconds }
-            if builder.pointee.usedBytes >= options.runBytesMax {
-                full = shard.builder
-                ticket = state.beginSeal()
-                shard.builder = builders.take()
+            if wasEmpty {
+                builder.pointee.openedAt = environment.clock.monotonicNanoseconds
+                builder.pointee.number = nextRun.wrappingAdd(1, ordering: .relaxed).oldValue
+            }
+            let used = builder.pointee.usedBytes
+            if used >= runBytes {
+                full = box
+                ticket = state.beginSeal(builder.pointee.number, bytes: used)
+                shard.builder = nil
             }
         } catch {
             shard.lock.unlock()
@@ -222,7 +237,7 @@ public final class Table: @unchecked Sendable {
 
     /// Waits while the runs in memory take half as much again as they should. Throws the flusher's error when it cannot write.
     private func waitForRoom() throws(StorageError) {
-        let limit = UInt64(options.memoryBytesMax) * 3 / 2
+        let limit = options.memoryBytesMax + options.memoryBytesMax / 2
         guard state.pendingBytes >= limit || state.hasFailed else { return }
         if let error = state.fatalError { throw error }
         guard state.pendingBytes >= limit else { return }
@@ -241,7 +256,7 @@ public final class Table: @unchecked Sendable {
     /// Sorts a builder's run, publishes it, and keeps the builder's memory. Returns the bytes of all runs in memory.
     @discardableResult
     func seal(_ box: RunBuilderBox, _ ticket: Int) -> Int {
-        let run = box.pointer.pointee.seal(fresh: builders.arenas.take(), pool: builders.arenas)
+        let run = box.pointer.pointee.seal(pool: builders.arenas)
         builders.put(box)
         if let run {
             counters.runsSealed.add()
@@ -257,13 +272,12 @@ public final class Table: @unchecked Sendable {
     func sealAll() {
         for shard in shards {
             shard.lock.lock()
-            guard !shard.builder.pointer.pointee.isEmpty else {
+            guard let box = shard.builder, !box.pointer.pointee.isEmpty else {
                 shard.lock.unlock()
                 continue
             }
-            let box = shard.builder
-            let ticket = state.beginSeal()
-            shard.builder = builders.take()
+            let ticket = state.beginSeal(box.pointer.pointee.number, bytes: box.pointer.pointee.usedBytes)
+            shard.builder = nil
             shard.lock.unlock()
             seal(box, ticket)
         }
@@ -277,7 +291,9 @@ public final class Table: @unchecked Sendable {
     /// - Parameter scope: `.everything` also shows items in memory; the open runs are sealed for that.
     public func view(_ scope: SearchScope = .durable) -> TableView {
         if scope == .everything { sealAll() }
-        return TableView(list: state.list, scope: scope, clock: environment.clock, gate: searchGate)
+        var list = state.list
+        if scope == .everything { list = list.withWholeRuns }
+        return TableView(list: list, scope: scope, clock: environment.clock, gate: searchGate)
     }
 
     /// A cursor over the items that are visible now.
@@ -287,7 +303,7 @@ public final class Table: @unchecked Sendable {
 
     /// Gives back the memory kept for the runs to come, and keeps none for them any more: for a table that will hardly be
     /// added to.
-    public func giveBackMemory() { builders.arenas.retire() }
+    public func giveBackMemory() { builders.retire() }
 
     // MARK: metrics
 
@@ -318,8 +334,9 @@ public final class Table: @unchecked Sendable {
         }
         for shard in shards {
             shard.lock.withLock {
-                metrics.pendingItems += shard.builder.pointer.pointee.normalisedItems
-                metrics.pendingBytes += UInt64(shard.builder.pointer.pointee.usedBytes)
+                guard let box = shard.builder else { return }
+                metrics.pendingItems += box.pointer.pointee.normalisedItems
+                metrics.pendingBytes += UInt64(box.pointer.pointee.usedBytes)
             }
         }
         metrics.dataBlockCache = caches.dataBlocks.metrics

@@ -16,10 +16,12 @@ public enum TagRowMerging: String, Sendable, CaseIterable {
 public struct TableOptions: Sendable {
     /// Shards that collect added items; 0 means one per available CPU.
     public var shardCount = 0
-    /// A shard hands its run over when it holds this many bytes.
-    public var runBytesMax = 24 << 20
-    /// Bytes of runs in memory at which a flush starts; adding waits at half as many again.
-    public var memoryBytesMax = 96 << 20
+    /// A shard hands its run over when it holds this many bytes; with many shards sooner, see ``memoryBytesMax``.
+    public var runBytesMax = 8 << 20
+    /// Bytes of memory that sealed runs take when a flush starts; adding waits at half as many again, those being flushed
+    /// included. Open runs come on top: they are sealed at a size at which all of them take no more than half of this
+    /// (or a MiB each).
+    public var memoryBytesMax = 64 << 20
     /// Items are made durable at the latest after this time, plus the time the flush takes (live mode; virtual time in
     /// deterministic mode).
     public var flushIntervalNanoseconds: UInt64 = 1_000_000_000
@@ -47,19 +49,21 @@ public struct TableOptions: Sendable {
     /// Called after a flush or a merge has made a part; see ``PartEvent``. nil (the default) costs nothing.
     public var onPartWritten: (@Sendable (PartEvent) -> Void)?
 
-    /// Told when everything that was added is about to become durable, and when it has.
+    /// Told when a flush begins, and what has become durable.
     public var flushObserver: (any FlushObserver)?
 
     /// The defaults.
     public init() {}
 }
 
-/// Hears of flushes of everything: those that seal the open runs of all shards first. One flush at a time; called by
-/// whichever thread flushes, with the table's flush lock held, so it must not add to the table or flush it.
+/// Hears of flushes. A flush for want of memory leaves the open runs where they are, so what was added before it began may
+/// become durable with a later one: flushes are numbered, and each tells up to which of them everything is durable. One
+/// flush at a time; called by whichever thread flushes, with the table's flush lock held, so it must not add to the table or
+/// flush it.
 public protocol FlushObserver: AnyObject, Sendable {
-    /// The open runs are about to be sealed: what was added before this call is part of the flush.
-    func willFlush()
-    /// The flush has ended. When it has `succeeded`, everything added before ``willFlush()`` is durable and visible to
-    /// searches of durable items; otherwise nothing is lost, and a later flush will tell.
-    func didFlush(succeeded: Bool)
+    /// A flush begins; numbers ascend from 1.
+    func willFlush(_ number: UInt64)
+    /// Everything added before the call ``willFlush(_:)`` of this number is durable and visible to searches of durable
+    /// items. Nothing is said of flushes that failed: a later one will tell.
+    func didFlush(through number: UInt64)
 }

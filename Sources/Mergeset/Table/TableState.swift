@@ -14,12 +14,19 @@ final class TableState: @unchecked Sendable {
     private var mergesRunning = 0
     private var mergesArePaused = false
     private var sealsStarted = 0
-    private var sealsRunning: Set<Int> = []
-    private var memoryBytes = 0
+    private var sealsRunning: [Int: SealInProgress] = [:]
+    private var sealedBytesNow = 0
+    private var sealingBytes = 0
     private var lastFlushError: StorageError?
     private var flushFailures: UInt64 = 0
     private var fatal: StorageError?
     private var largestPartCount: Int
+
+    /// A run between its shard and the list.
+    private struct SealInProgress {
+        var number: UInt64
+        var bytes: Int
+    }
 
     init(_ list: PartList) {
         published = list
@@ -32,7 +39,9 @@ final class TableState: @unchecked Sendable {
     /// How many parts there will be when the merges that are running have ended: each leaves one.
     var partsExpected: Int { lock.withLock { published.parts.count - merging.count + mergesRunning } }
     /// Bytes of the sealed runs.
-    var pendingBytes: UInt64 { lock.withLock { UInt64(memoryBytes) } }
+    var sealedBytes: Int { lock.withLock { sealedBytesNow } }
+    /// Bytes of the sealed runs and of those that are being sealed.
+    var pendingBytes: Int { lock.withLock { sealedBytesNow + sealingBytes } }
     var flushError: StorageError? { lock.withLock { lastFlushError } }
     var fatalError: StorageError? { lock.withLock { fatal } }
     var hasFailed: Bool { lock.withLock { fatal != nil } }
@@ -58,11 +67,12 @@ final class TableState: @unchecked Sendable {
 
     // MARK: sealing
 
-    /// Announces that a run is on its way from a shard to the list.
-    func beginSeal() -> Int {
+    /// Announces that a run of about `bytes` is on its way from a shard to the list. The shard's lock is held.
+    func beginSeal(_ number: UInt64, bytes: Int) -> Int {
         lock.withLock {
             sealsStarted += 1
-            sealsRunning.insert(sealsStarted)
+            sealsRunning[sealsStarted] = SealInProgress(number: number, bytes: bytes)
+            sealingBytes += bytes
             return sealsStarted
         }
     }
@@ -70,12 +80,12 @@ final class TableState: @unchecked Sendable {
     /// Publishes the announced run, if there is one. Returns the bytes of all sealed runs.
     func endSeal(_ ticket: Int, _ run: MemoryRun?) -> Int {
         let bytes = lock.withLock {
-            sealsRunning.remove(ticket)
+            sealingBytes -= sealsRunning.removeValue(forKey: ticket)?.bytes ?? 0
             if let run {
                 published = PartList(runs: published.runs + [run], parts: published.parts)
-                memoryBytes += run.memoryBytes
+                sealedBytesNow += run.memoryBytes
             }
-            return memoryBytes
+            return sealedBytesNow
         }
         changed.broadcast()
         return bytes
@@ -86,7 +96,16 @@ final class TableState: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         let newest = sealsStarted
-        while sealsRunning.contains(where: { $0 <= newest }) { changed.wait(lock) }
+        while sealsRunning.contains(where: { $0.key <= newest }) { changed.wait(lock) }
+    }
+
+    /// The smallest number of a run that has left its shard and is not durable; nil when there is none.
+    var oldestRun: UInt64? {
+        lock.withLock {
+            var oldest = published.runs.map(\.number).min()
+            for seal in sealsRunning.values { oldest = min(oldest ?? .max, seal.number) }
+            return oldest
+        }
     }
 
     // MARK: flushing
@@ -98,7 +117,7 @@ final class TableState: @unchecked Sendable {
             published = PartList(
                 runs: published.runs.filter { !gone.contains(ObjectIdentifier($0)) },
                 parts: published.parts + (part.map { [$0] } ?? []))
-            for run in runs { memoryBytes -= run.memoryBytes }
+            for run in runs { sealedBytesNow -= run.memoryBytes }
             largestPartCount = max(largestPartCount, published.parts.count)
             lastFlushError = nil
         }
@@ -119,17 +138,17 @@ final class TableState: @unchecked Sendable {
         changed.broadcast()
     }
 
-    /// Waits until the sealed runs take less than `limit` bytes. `wake` asks for a flush.
+    /// Waits until the runs that have left their shards take less than `limit` bytes. `wake` asks for a flush.
     ///
     /// - Throws: The error of a flush that failed after the call: what failed before may have been mended since.
-    func waitForRoom(_ limit: UInt64, wake: () -> Void) throws(StorageError) {
+    func waitForRoom(_ limit: Int, wake: () -> Void) throws(StorageError) {
         lock.lock()
         defer { lock.unlock() }
         let failuresBefore = flushFailures
         lock.unlock()
         wake()
         lock.lock()
-        while UInt64(memoryBytes) >= limit {
+        while sealedBytesNow + sealingBytes >= limit {
             if let error = fatal { throw error }
             if flushFailures > failuresBefore, let error = lastFlushError { throw error }
             changed.wait(lock, nanoseconds: 1_000_000_000)
@@ -193,7 +212,7 @@ final class TableState: @unchecked Sendable {
         let old = lock.withLock {
             let old = published
             published = PartList(runs: [], parts: [])
-            memoryBytes = 0
+            sealedBytesNow = 0
             return old
         }
         withExtendedLifetime(old) {}

@@ -11,9 +11,11 @@ import StorageBytes
 extension TagGatherer {
     /// Appends the rows of one namespace to `arena`, and a reference to each to `refs`, in ascending order.
     ///
-    /// - Parameter date: nil writes rows of namespace 1, a date rows of namespace 6.
+    /// - Parameters:
+    ///   - date: nil writes rows of namespace 1, a date rows of namespace 6.
+    ///   - growing: Bytes by which each row has to be able to grow without becoming too long.
     mutating func writeRows(
-        date: UInt64?, order: borrowing TagOrder, arena: inout RawBuffer, refs: inout RefList
+        date: UInt64?, growing: Int = 0, order: borrowing TagOrder, arena: inout RawBuffer, refs: inout RefList
     ) {
         var tagIndex = 0
         var compositeIndex = 0
@@ -30,7 +32,8 @@ extension TagGatherer {
                 let name = names.base + Int(entry.offset)
                 pool.withSortedIDs(&entries[Int(number)].list) { ids, count in
                     TagGatherer.write(
-                        date, tenant: name, name + 8, Int(entry.length) - 8, name, 0, ids, count, &arena, &refs)
+                        date, growing, tenant: name, name + 8, Int(entry.length) - 8, name, 0, ids, count, &arena, &refs
+                    )
                 }
                 tagIndex += 1
             } else {
@@ -42,7 +45,7 @@ extension TagGatherer {
                 let name = names.base + Int(tag.offset)
                 pool.withSortedIDs(&composites[number].list) { ids, count in
                     TagGatherer.write(
-                        date, tenant: prefix, prefix + 8, Int(group.prefixLength) - 8, name + 8,
+                        date, growing, tenant: prefix, prefix + 8, Int(group.prefixLength) - 8, name + 8,
                         Int(tag.length) - 8, ids, count, &arena, &refs)
                 }
                 compositeIndex += 1
@@ -73,12 +76,12 @@ extension TagGatherer {
     /// Writes the rows of one list: kind, tenant, date, the two pieces of the TAG, up to 126 ids each.
     @inline(__always)
     private static func write(
-        _ date: UInt64?, tenant: UnsafeRawPointer, _ first: UnsafeRawPointer, _ firstCount: Int,
+        _ date: UInt64?, _ growing: Int, tenant: UnsafeRawPointer, _ first: UnsafeRawPointer, _ firstCount: Int,
         _ second: UnsafeRawPointer, _ secondCount: Int, _ ids: UnsafePointer<UInt64>, _ idCount: Int,
         _ arena: inout RawBuffer, _ refs: inout RefList
     ) {
         let prefixCount = (date == nil ? 9 : 17) &+ firstCount &+ secondCount
-        let idsMax = min(Limits.rowIDsMax, (Limits.itemBytesMax &- prefixCount) >> 3)
+        let idsMax = min(Limits.rowIDsMax, (Limits.itemBytesMax &- prefixCount &- growing) >> 3)
         var written = 0
         while written < idCount {
             let take = min(idCount &- written, idsMax)

@@ -1,6 +1,7 @@
 // SeriesRegistrar.swift - the rows of a new series, written in place into the run of a shard.
 //
-//   name -> TSID, id -> name, id -> TSID, date -> id      built where they stay; nothing is copied
+//   name -> TSID, id -> TSID, date -> id                  built where they stay; nothing is copied
+//   id -> name                                            the id; the name is that of the row before
 //   tag -> id, (date, tag) -> id                          handed over as tags; the shard gathers the ids per tag
 //
 // The rows are those of SeriesRows, in another order and with the tag rows gathered
@@ -123,8 +124,10 @@ public struct SeriesRegistrar: ~Copyable {
         } else {
             let nameRow = try writer.reserve(SeriesRow.nameToTSIDLength(bytes.count))
             writer.commit(SeriesRow.storeNameToTSID(bytes, tsid, at: nameRow))
-            let idRow = try writer.reserve(SeriesRow.idToNameLength(bytes.count))
-            writer.commit(SeriesRow.storeIDToName(tsid.tenant, tsid.metricID, bytes, at: idRow))
+            let idRow = try writer.reserve(SeriesRow.idToNameHeadLength)
+            try writer.commit(
+                SeriesRow.storeIDToNameHead(tsid.tenant, tsid.metricID, at: idRow),
+                endingWith: SeriesRow.nameRange(bytes.count))
             let tsidRow = try writer.reserve(SeriesRow.idToTSIDLength)
             writer.commit(SeriesRow.storeIDToTSID(tsid, at: tsidRow))
         }

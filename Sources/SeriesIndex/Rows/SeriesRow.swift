@@ -62,7 +62,11 @@ public enum SeriesRow {
     /// Bytes of a name -> TSID row for a name of `nameCount` bytes.
     @inlinable public static func nameToTSIDLength(_ nameCount: Int) -> Int { nameCount &+ 34 }
     /// Bytes of an id -> name row for a name of `nameCount` bytes.
-    @inlinable public static func idToNameLength(_ nameCount: Int) -> Int { nameCount &+ 17 }
+    @inlinable public static func idToNameLength(_ nameCount: Int) -> Int { nameCount &+ idToNameHeadLength }
+    /// Bytes of an id -> name row before the name.
+    public static let idToNameHeadLength = 17
+    /// Where the name lies in a name -> TSID row.
+    @inlinable public static func nameRange(_ nameCount: Int) -> Range<Int> { 1..<(nameCount &+ 1) }
     /// Most bytes of a composite prefix for an escaped group of `escapedGroupCount` bytes without its terminator.
     @inlinable public static func compositePrefixLengthMax(_ escapedGroupCount: Int) -> Int {
         escapedGroupCount &+ 1 &+ 2 &* Varint.lengthMax
@@ -86,11 +90,18 @@ public enum SeriesRow {
     @inlinable public static func storeIDToName(
         _ tenant: Tenant, _ metricID: UInt64, _ name: UnsafeRawBufferPointer, at target: UnsafeMutableRawPointer
     ) -> Int {
+        copy(name, to: target + storeIDToNameHead(tenant, metricID, at: target))
+        return idToNameLength(name.count)
+    }
+
+    /// Writes an id -> name row up to the name; ``idToNameHeadLength``.
+    @inlinable public static func storeIDToNameHead(
+        _ tenant: Tenant, _ metricID: UInt64, at target: UnsafeMutableRawPointer
+    ) -> Int {
         target.storeBytes(of: RowKind.idToName, as: UInt8.self)
         BigEndian.store64(tenant.bits, at: target + 1)
         BigEndian.store64(metricID, at: target + 9)
-        copy(name, to: target + 17)
-        return idToNameLength(name.count)
+        return idToNameHeadLength
     }
 
     /// Writes an id -> TSID row; ``idToTSIDLength``.

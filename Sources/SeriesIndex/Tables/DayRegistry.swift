@@ -99,7 +99,8 @@ final class DayRegistry: @unchecked Sendable {
     private var days: [UInt64: Day] = [:]
     private let isNewTable: Bool
     private let bytesMax: Int
-    private var epoch: UInt64 = 1
+    /// The number of the latest flush, and up to which flush all entries are durable.
+    private var epoch: UInt64 = 0
     private var durableEpoch: UInt64 = 0
     private var uses: UInt64 = 0
     private var counters = DayRegistryMetrics()
@@ -256,13 +257,13 @@ final class DayRegistry: @unchecked Sendable {
 
     // MARK: flushes
 
-    /// A flush of everything begins.
-    func willFlush() { lock.withLock { epoch += 1 } }
+    /// A flush begins; numbers ascend from 1.
+    func willFlush(_ number: UInt64) { lock.withLock { epoch = number } }
 
-    /// The flush has ended.
-    func didFlush(_ succeeded: Bool) {
+    /// What was added before the flush of this number began is durable.
+    func didFlush(through number: UInt64) {
         lock.withLock {
-            if succeeded { durableEpoch = epoch }
+            durableEpoch = number
             makeRoom()
         }
     }

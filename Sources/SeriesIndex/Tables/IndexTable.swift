@@ -52,14 +52,14 @@ public final class IndexTable: @unchecked Sendable {
             self.days = days
         }
 
-        func willFlush() {
-            pending.willFlush()
-            days.willFlush()
+        func willFlush(_ number: UInt64) {
+            pending.willFlush(number)
+            days.willFlush(number)
         }
 
-        func didFlush(succeeded: Bool) {
-            pending.didFlush(succeeded)
-            days.didFlush(succeeded)
+        func didFlush(through number: UInt64) {
+            pending.didFlush(through: number)
+            days.didFlush(through: number)
         }
     }
 

@@ -3,7 +3,7 @@
 //   level 0   64 Ki names    | block 64 B | block 64 B | ...       a blocked Bloom filter: a name has one block a level,
 //   level 1   64 Ki                                                and 7 of its 512 bits
 //   level 2   128 Ki
-//   level n   2^(n-1) x 64 Ki                                      16 bits a name at the level's capacity
+//   level n   2^(n-1) x 64 Ki                                      24 bits a name at the level's capacity
 //
 // Names go into the last level; when it holds its number of names, a level is added, so nothing is ever built again.
 // A question looks at one cache line a level: 4 levels for half a million names, 8 for 10 million. At capacity about
@@ -28,7 +28,7 @@ final class NameFilter: @unchecked Sendable {
         var blocks: UInt64
     }
 
-    static let bitsPerName = 16
+    static let bitsPerName = 24
     private static let wordsPerBlock = 8
     private static let probes = 7
     private static let firstCapacity = 1 << 16

@@ -3,8 +3,7 @@
 // A search of the table sees only what was flushed. This is the rest, so that one name gets one TSID however often it
 // arrives at once: twice in a batch, in several batches, in several orders of labels, before a flush.
 //
-//   current   fingerprint -> reserved | TSID
-//   closing   the same, of before the flush in progress began
+//   fingerprint -> reserved | TSID, number of the latest flush that had begun when it was completed      FingerprintTable
 //
 // Protocol of a writer (IndexTable.resolve drives it):
 //
@@ -15,10 +14,10 @@
 //
 // A writer never waits while it holds a reservation, so nobody waits for ever.
 //
-// Flushes: willFlush() moves `current` aside before the open runs are sealed; didFlush(true) forgets what was moved.
-// complete() comes after the rows were added and puts the name into `current` of that moment, so a name that is
-// forgotten is in a durable part. A search whose view was taken after reserve() therefore sees every name that
-// reserve() no longer knows.
+// Flushes have numbers. complete() comes after the rows were added, so a name that was completed before flush n began is
+// durable once the table says that everything added before flush n is: didFlush(through: n) forgets it then, and not
+// earlier. A search whose view was taken after reserve() therefore sees every name that reserve() no longer knows. So the
+// names are those of about three flushes, however fast series come: 48 bytes each, the table 1/3 to 2/3 full.
 //
 // Threads: any. One lock, which a batch takes twice: once for all its claims, once when all of them end. That costs less
 // than a lock for each name of a shard, and lets the cache lines of the next names be asked for ahead.
@@ -41,24 +40,22 @@ enum NameClaim {
 final class PendingNames: @unchecked Sendable {
     private let lock = Lock()
     private let changed = Condition()
-    // Guarded by the lock; behind pointers, so that a loop over a batch makes no checks of exclusive access.
-    private let current: UnsafeMutablePointer<FingerprintTable>
-    private let closing: UnsafeMutablePointer<FingerprintTable>
+    // Guarded by the lock; behind a pointer, so that a loop over a batch makes no checks of exclusive access.
+    private let names: UnsafeMutablePointer<FingerprintTable>
     private var waiting = 0
+    private var flushNumber: UInt64 = 0
 
     /// Names ahead whose cache lines are asked for.
     private static let prefetchDistance = 8
 
     init() {
-        current = .allocate(capacity: 2)
-        current.initialize(to: FingerprintTable())
-        closing = current + 1
-        closing.initialize(to: FingerprintTable())
+        names = .allocate(capacity: 1)
+        names.initialize(to: FingerprintTable())
     }
 
     deinit {
-        current.deinitialize(count: 2)
-        current.deallocate()
+        names.deinitialize(count: 1)
+        names.deallocate()
     }
 
     // MARK: claims
@@ -79,7 +76,7 @@ final class PendingNames: @unchecked Sendable {
         defer { lock.unlock() }
         for index in 0..<count {
             let ahead = index &+ PendingNames.prefetchDistance
-            if ahead < count { current.pointee.prefetch(batch.fingerprint(ahead)) }
+            if ahead < count { names.pointee.prefetch(batch.fingerprint(ahead)) }
             switch claim(batch.fingerprint(index), batch.tsid(index).tenant, { deleted.contains($0) }) {
             case .known(let tsid): batch.set(index, tsid, .pending)
             case .reserved: reserved.append(index)
@@ -90,13 +87,13 @@ final class PendingNames: @unchecked Sendable {
 
     @inline(__always)
     private func claim(_ name: Fingerprint, _ tenant: Tenant, _ isDead: (UInt64) -> Bool) -> NameClaim {
-        if let entry = current.pointee.find(name) ?? closing.pointee.find(name) {
+        if let entry = names.pointee.find(name) {
             if entry.pointee.isReserved { return .busy }
             if !isDead(entry.pointee.metricID) { return .known(entry.pointee.tsid(tenant)) }
             entry.pointee.isReserved = true
             return .reserved
         }
-        current.pointee.insert(name).pointee.isReserved = true
+        names.pointee.insert(name).pointee.isReserved = true
         return .reserved
     }
 
@@ -115,16 +112,14 @@ final class PendingNames: @unchecked Sendable {
     }
 
     @inline(__always) private func set(_ name: Fingerprint, _ tsid: TSID) {
-        closing.pointee.remove(name)
-        let entry = current.pointee.find(name) ?? current.pointee.insert(name)
-        entry.pointee.set(tsid)
+        let entry = names.pointee.find(name) ?? names.pointee.insert(name)
+        entry.pointee.set(tsid, UInt32(truncatingIfNeeded: flushNumber))
     }
 
     /// Ends a reservation without a result.
     func cancel(_ name: Fingerprint) {
         lock.lock()
-        current.pointee.remove(name)
-        closing.pointee.remove(name)
+        names.pointee.remove(name)
         unlockAndTell()
     }
 
@@ -158,46 +153,29 @@ final class PendingNames: @unchecked Sendable {
     func forEachRegistered(_ names: [Int], of batch: borrowing NameBatch, _ body: (Int, TSID) -> Void) {
         lock.lock()
         defer { lock.unlock() }
-        if current.pointee.isEmpty, closing.pointee.isEmpty { return }
+        if self.names.pointee.isEmpty { return }
         for index in names {
             if let tsid = registered(batch.fingerprint(index), batch.tsid(index).tenant) { body(index, tsid) }
         }
     }
 
     private func registered(_ name: Fingerprint, _ tenant: Tenant) -> TSID? {
-        guard let entry = current.pointee.find(name) ?? closing.pointee.find(name), !entry.pointee.isReserved else {
-            return nil
-        }
+        guard let entry = names.pointee.find(name), !entry.pointee.isReserved else { return nil }
         return entry.pointee.tsid(tenant)
     }
 
     // MARK: flushes
 
-    /// A flush of everything begins: open runs have not been sealed yet.
-    func willFlush() {
-        lock.withLock {
-            // After a failed flush the names of before are still here.
-            if closing.pointee.isEmpty {
-                swap(&current.pointee, &closing.pointee)
-            } else {
-                current.pointee.moveAll(to: &closing.pointee)
-            }
-        }
-    }
+    /// A flush begins; numbers ascend from 1.
+    func willFlush(_ number: UInt64) { lock.withLock { flushNumber = number } }
 
-    /// The flush has ended; `succeeded` tells whether everything is durable.
-    func didFlush(_ succeeded: Bool) {
-        lock.withLock {
-            if succeeded {
-                // Rows of names that are still reserved were perhaps not added yet.
-                closing.pointee.copyReserved(to: &current.pointee)
-                closing.pointee.removeAll()
-            }
-        }
+    /// What was added before the flush of this number began is durable.
+    func didFlush(through number: UInt64) {
+        lock.withLock { names.pointee.remove(before: UInt32(truncatingIfNeeded: number)) }
     }
 
     /// Names that are registered or reserved.
-    var count: Int { lock.withLock { current.pointee.count + closing.pointee.count } }
+    var count: Int { lock.withLock { names.pointee.count } }
 }
 
 /// Open addressing with linear probing from fingerprints to TSIDs without their tenant. One owner at a time.
@@ -208,10 +186,13 @@ struct FingerprintTable: ~Copyable {
         var metricID: UInt64 = 0
         var jobID: UInt32 = 0
         var instanceID: UInt32 = 0
+        /// The lower bits of a number of a flush: the latest that had begun when the TSID was set.
+        var flush: UInt32 = 0
         var isUsed = false
         var isReserved = false
 
-        mutating func set(_ tsid: TSID) {
+        mutating func set(_ tsid: TSID, _ flush: UInt32 = 0) {
+            self.flush = flush
             metricGroupID = tsid.metricGroupID
             metricID = tsid.metricID
             jobID = tsid.jobID
@@ -272,7 +253,12 @@ struct FingerprintTable: ~Copyable {
     /// Removes a name if it is there; entries behind it move up, so no gaps are left in their chains.
     mutating func remove(_ name: Fingerprint) {
         guard let found = find(name), let entries else { return }
-        var hole = found - entries
+        remove(at: found - entries)
+    }
+
+    private mutating func remove(at place: Int) {
+        let entries = entries.unsafelyUnwrapped
+        var hole = place
         var index = hole
         while true {
             index = (index &+ 1) & (capacity &- 1)
@@ -287,34 +273,33 @@ struct FingerprintTable: ~Copyable {
         count -= 1
     }
 
-    /// Forgets everything. Memory that was hardly used is given back.
-    mutating func removeAll() {
+    /// Removes all entries that are not reserved and were set before the flush of this number began. Memory that was
+    /// hardly used is given back. O(capacity).
+    mutating func remove(before flush: UInt32) {
         guard let entries else { return }
-        if capacity > FingerprintTable.capacityMin, count * 8 < capacity {
+        let wasHardlyUsed = capacity > FingerprintTable.capacityMin && count &* 8 < capacity
+        var index = 0
+        while index < capacity {
+            let entry = entries + index
+            // Numbers wrap around; those in the table are close to each other.
+            if entry.pointee.isUsed, !entry.pointee.isReserved,
+                Int32(bitPattern: entry.pointee.flush &- flush) < 0
+            {
+                // Another entry may move here, so the place is looked at again.
+                remove(at: index)
+            } else {
+                index &+= 1
+            }
+        }
+        guard wasHardlyUsed else { return }
+        if count > 0 {
+            var wanted = FingerprintTable.capacityMin
+            while wanted < count &* 2 { wanted &*= 2 }
+            rebuild(wanted)
+        } else {
             entries.deallocate()
             self.entries = nil
             capacity = 0
-        } else if count > 0 {
-            entries.initialize(repeating: FingerprintTable.free, count: capacity)
-        }
-        count = 0
-    }
-
-    /// Moves all entries to another table; those that it has already stay as they are there.
-    mutating func moveAll(to target: inout FingerprintTable) {
-        copy(to: &target) { _ in true }
-        removeAll()
-    }
-
-    /// Copies the reserved entries to another table, where they are not yet.
-    func copyReserved(to target: inout FingerprintTable) { copy(to: &target) { $0.isReserved } }
-
-    private func copy(to target: inout FingerprintTable, where isWanted: (Entry) -> Bool) {
-        guard count > 0, let entries else { return }
-        for index in 0..<capacity where entries[index].isUsed && isWanted(entries[index]) {
-            if target.find(entries[index].name) == nil {
-                target.insert(entries[index].name).pointee = entries[index]
-            }
         }
     }
 
