@@ -154,6 +154,12 @@ public struct RowConverter: ~Copyable {
         seriesConverted = 0
     }
 
+    /// Gives back the memory of converted batches.
+    mutating func giveBackMemory() {
+        for piece in free { NumberedRows.free(piece) }
+        free = []
+    }
+
     // MARK: converting
 
     /// Converts a batch, which is empty afterwards; nil when it was.

@@ -4,7 +4,7 @@
 //   every 7 minutes   parts that do are removed
 //   every hour        partitions before the current month are merged anew if a part was written with a shorter deduplication
 //                     interval than the one in force
-//   every 2 minutes   index blocks that no search has used leave the caches
+//   every 2 minutes   index blocks that no search has used leave the caches; memory for rows is given back when none waits
 //
 // Removing a part takes away five files, one after another. So that a crash in between does not leave a broken part, the
 // removal is a transaction without a new part. A dropped partition leaves the list at once; its files go when no search holds
@@ -12,6 +12,7 @@
 
 import StorageFiles
 import StorageRuntime
+import Synchronization
 
 /// When the tasks ran last, monotonic nanoseconds.
 struct SampleDueTimes: Sendable {
@@ -74,7 +75,12 @@ extension SampleTable {
             for part in partitions.withLock({ $0.listed }).flatMap({ $0.state.list.files }) {
                 part.sweepCache()
             }
-            if memory.bytes == 0 { arenas.empty() }
+            if memory.bytes == 0, convertLock.tryLock() {
+                arenas.empty()
+                converter.giveBackMemory()
+                counters.converterBytes.store(converter.memoryBytes, ordering: .relaxed)
+                convertLock.unlock()
+            }
         }
     }
 
