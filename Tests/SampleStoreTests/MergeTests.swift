@@ -180,8 +180,8 @@ import Testing
             var options = SampleMergeOptions()
             options.isDeleted = { $0 % 5 == 2 }
             if round % 2 == 1 { options.deadlineMs = Int64(random.next() % 120_000) }
-            let direct = try Fixture.merge([memory], options, on: files, at: "/direct", number: 1)
-            let through = try Fixture.merge([stored], options, on: files, at: "/through", number: 2)
+            let direct = try Fixture.merge([memory], options, on: files, at: "/direct", number: 7)
+            let through = try Fixture.merge([stored], options, on: files, at: "/through", number: 8)
             #expect(direct.counters.rowsMerged == through.counters.rowsMerged)
             #expect(direct.counters.rowsDeleted == through.counters.rowsDeleted)
             #expect((direct.part == nil) == (through.part == nil))

@@ -20,8 +20,22 @@ struct SampleMonth: Hashable, Comparable, Sendable {
             + "\(month)"
     }
 
+    /// What lies before the year 0 and after the year 9999: no partition, but a month to those who group rows.
+    private static let before = SampleMonth(.min, SampleMonth(year: 0, month: 1).startMs - 1, "0000_00")
+    private static let after = SampleMonth(SampleMonth(year: 9999, month: 12).endMs + 1, .max, "9999_13")
+
+    private init(_ startMs: Int64, _ endMs: Int64, _ name: String) {
+        self.startMs = startMs
+        self.endMs = endMs
+        self.name = name
+    }
+
     /// The month of a timestamp, Unix milliseconds.
     init(timestampMs: Int64) {
+        for outside in [SampleMonth.before, SampleMonth.after] where outside.contains(timestampMs) {
+            self = outside
+            return
+        }
         let time = CivilTime(timestampMs: timestampMs)
         self.init(year: time.year, month: time.month)
     }

@@ -39,7 +39,7 @@ import Testing
     private static func fixture(_ files: any FileSystem, now: Int64 = TableFixture.start) throws -> TableFixture {
         var options = SampleTableOptions.tiny(memory: 2400)
         options.retentionMs = 40 * day
-        options.smallPartBytesMax = 1200
+        options.smallPartBytesMax = 600
         return try TableFixture(options, files: files, now: now)
     }
 
