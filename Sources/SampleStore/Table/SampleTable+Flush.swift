@@ -175,10 +175,10 @@ extension SampleTable {
     private func writeMemoryParts() throws(StorageError) -> Bool {
         var hasFlushed = false
         var failure: StorageError?
-    let listed = partitions.withLock { $0.listed }
-    guard listed.contains(where: { !$0.state.list.memory.isEmpty }) else { return false }
-    try options.willMakeDurable?()
-    for partition in listed {
+        let listed = partitions.withLock { $0.listed }
+        guard listed.contains(where: { !$0.state.list.memory.isEmpty }) else { return false }
+        try options.willMakeDurable?()
+        for partition in listed {
             let parts = partition.state.list.memory
             guard !parts.isEmpty, partition.state.beginFlush() else { continue }
             do throws(StorageError) {

@@ -133,10 +133,10 @@ extension SampleTable {
     ///
     /// - Throws: The first error; the other partitions are merged all the same. `.noSpace`, `.io`, `.corrupted`, `.closed`.
     public func mergeAll(partitionPrefix: String = "") throws(StorageError) {
-    try forcedMerges.withShared { () throws(StorageError) in try mergeListed(partitionPrefix) }
-  }
+        try forcedMerges.withShared { () throws(StorageError) in try mergeListed(partitionPrefix) }
+    }
 
-  private func mergeListed(_ partitionPrefix: String) throws(StorageError) {
+    private func mergeListed(_ partitionPrefix: String) throws(StorageError) {
         try checkIsOpen()
         try flushEverything()
         var failure: StorageError?
@@ -146,7 +146,7 @@ extension SampleTable {
                 try mergeAll(of: partition)
             } catch {
                 failure = failure ?? error
-        if error.kind == .closed { break }
+                if error.kind == .closed { break }
             }
         }
         if let failure { throw failure }

@@ -70,8 +70,8 @@ public final class SampleTable: @unchecked Sendable {
     let freeSpace: FreeSpace
     let due = Protected(SampleDueTimes())
     let isStopping = Atomic<Bool>(false)
-  /// Held shared by forced merges; closing waits for them.
-  let forcedMerges = SharedLock()
+    /// Held shared by forced merges; closing waits for them.
+    let forcedMerges = SharedLock()
     private let directoryLock: any FileLock
 
     private var flusher: (any BackgroundTask)?  // set in init, used in close()
@@ -291,8 +291,8 @@ public final class SampleTable: @unchecked Sendable {
 
     // MARK: close
 
-  /// Makes everything durable, stops the background work and gives the directory back. Merges in progress, forced ones too, are
-  /// abandoned.
+    /// Makes everything durable, stops the background work and gives the directory back. Merges in progress, forced ones too,
+    /// are abandoned.
     /// Searches that are still open keep what they see. Call it once, when nobody adds any more.
     ///
     /// - Throws: The error of the last flush; the table is closed all the same, and what could not be written is lost.
@@ -301,7 +301,7 @@ public final class SampleTable: @unchecked Sendable {
         for partition in partitions.withLock({ $0.listed }) { partition.mergeStop.set() }
         for task in tasks + mergers { task.stop() }
         flusher?.stop()
-    forcedMerges.withExclusive {}
+        forcedMerges.withExclusive {}
         defer {
             for partition in partitions.withLock({ $0.listed }) { _ = partition.state.drop() }
             partitions.withLock { $0 = SamplePartitions() }
