@@ -31,8 +31,8 @@ import Testing
         #expect(filter.memoryBytes == 65_536 * 3)
     }
 
-    /// Over five levels: everything that was inserted is found, and at each capacity less than 1 % of the others is. (It
-    /// is 0.1 % and as much again for each level: 0.10, 0.19, 0.29, 0.42, 0.52, 0.64, 0.77 % up to 4 Mi names.)
+    /// Over five levels: everything that was inserted is found, and at each capacity less than 0.2 % of the others is.
+    /// (136 of 505 k new names were searched for in vain while a table of as many grew.)
     @Test func growthLosesNothing() {
         let filter = NameFilter()
         var source = Names(seed: 11)

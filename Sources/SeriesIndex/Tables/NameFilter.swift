@@ -7,7 +7,8 @@
 //
 // Names go into the last level; when it holds its number of names, a level is added, so nothing is ever built again.
 // A question looks at one cache line a level: 4 levels for half a million names, 8 for 10 million. At capacity about
-// 0.2 % of unknown names pass a level; those that pass are searched for in the table, so a wrong answer costs time only.
+// 0.02 % of unknown names pass a level; those that pass are searched for in the table, which costs time, and memory for the
+// blocks that are decoded for it (with 16 bits a name: 3000 blocks for 500 k series, 190 MB).
 //
 // What stands behind a name is its keyed fingerprint: nobody who chooses label values can choose bits.
 //
