@@ -5,6 +5,7 @@ import FoundationXML
 import StorageFiles
 import StorageRuntime
 import Testing
+import Workloads
 
 @testable import BenchHarness
 

@@ -130,9 +130,9 @@ struct TimelinePlot {
         }
         canvas.text(4, top - 11, panel.title, .start, "h")
         for line in panel.lines {
-            let points = TimelinePlot.thinned(intervals.map { ($0.seconds, line.value($0)) }, to: detail.pointsMax).map
-            {
-                (x: time.pixel($0.0), y: scale.pixel($0.1))
+            let values = intervals.map { ($0.seconds, line.value($0)) }
+            let points = TimelinePlot.thinned(values, to: detail.pointsMax).map { seconds, value in
+                (x: time.pixel(seconds), y: scale.pixel(value))
             }
             canvas.path(
                 line.isStep ? TimelinePlot.steps(points) : points, line.style, closedAt: line.isArea ? bottom : nil)

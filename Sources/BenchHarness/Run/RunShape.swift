@@ -41,9 +41,8 @@ enum RunShape {
 
 /// The shape of a profile's stream, without a run.
 public enum ProfileShape {
-    /// Generates all rows of a profile and compares what they look like with what it configures.
+    /// Generates all rows of a profile and compares what they look like with what it configures; `print` receives a table.
     ///
-    /// - Returns: A table for people.
     /// - Throws: `.checkFailed` with the figures that are missed, after `print` has received the table; `.badInput` for a
     ///   profile that makes no stream.
     public static func check(_ profile: Profile, seed: UInt64, print: (String) -> Void) throws(HarnessError) {
