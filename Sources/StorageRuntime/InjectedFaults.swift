@@ -41,7 +41,7 @@
         nonisolated(unsafe) private static let field: UnsafeMutablePointer<UInt8> = {
             let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: strideBytes)
             // One byte a page: real pages, without spending instructions on them.
-            for page in stride(from: 0, to: strideBytes, by: 4096) { (bytes + page).initialize(to: 1) }
+            for page in Swift.stride(from: 0, to: strideBytes, by: 4096) { (bytes + page).initialize(to: 1) }
             return bytes
         }()
 
