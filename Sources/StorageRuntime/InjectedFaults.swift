@@ -11,7 +11,7 @@
 //   no-compression    blocks stored plain                               T1
 //   double-sync       every file synced twice                           T1
 //   stride            one cache miss more for each row                  T3
-//   flush-sleep       50 ms of sleep under the flush lock               T3
+//   flush-sleep       200 ms of sleep under the flush lock               T3
 
 #if INJECT_FAULTS
     import Glibc
@@ -41,7 +41,7 @@
         nonisolated(unsafe) private static let field: UnsafeMutablePointer<UInt8> = {
             let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: strideBytes)
             // One byte a page: real pages, without spending instructions on them.
-            for page in stride(from: 0, to: strideBytes, by: 4096) { (bytes + page).initialize(to: 1) }
+            for page in Swift.stride(from: 0, to: strideBytes, by: 4096) { (bytes + page).initialize(to: 1) }
             return bytes
         }()
 
@@ -62,6 +62,6 @@
         }
 
         /// Called by every flush, with the flush lock held.
-        public static func duringFlush() { if active == .flushSleep { usleep(50_000) } }
+        public static func duringFlush() { if active == .flushSleep { usleep(200_000) } }
     }
 #endif
