@@ -35,6 +35,9 @@ public enum BarChart {
     /// The picture.
     public static func svg(_ text: String, title: String) -> String {
         let panels = panels(text)
+        // A label has the same colour in every panel.
+        var labels: [String] = []
+        for bar in panels.flatMap(\.bars) where !labels.contains(bar.label) { labels.append(bar.label) }
         var y = 40.0
         var body = ""
         for panel in panels {
@@ -42,14 +45,15 @@ public enum BarChart {
             body += "<text x=\"10\" y=\"\(Int(y))\" font-weight=\"bold\">\(FlameGraph.escaped(panel.title))</text>\n"
             y += 8
             let most = max(panel.bars.compactMap(\.value).max() ?? 1, 1e-300)
-            for (index, bar) in panel.bars.enumerated() {
+            for bar in panel.bars {
+                let colour = (labels.firstIndex(of: bar.label) ?? 0) % 5
                 let length = (bar.value ?? 0) / most * (width - labelWidth - 120)
                 body += "<text x=\"\(Int(labelWidth - 8))\" y=\"\(Int(y + 13))\" text-anchor=\"end\">"
                 body += FlameGraph.escaped(bar.label) + "</text>"
                 if bar.value != nil {
                     body +=
                         "<rect x=\"\(Int(labelWidth))\" y=\"\(Int(y + 2))\" width=\"\(TextFormat.fixed(max(length, 1), 1))\" "
-                    body += "height=\"\(Int(barHeight - 4))\" class=\"b\(index % 5)\"/>"
+                    body += "height=\"\(Int(barHeight - 4))\" class=\"b\(colour)\"/>"
                 }
                 body += "<text x=\"\(TextFormat.fixed(labelWidth + length + 6, 1))\" y=\"\(Int(y + 13))\">"
                 body += FlameGraph.escaped(bar.text) + "</text>\n"
