@@ -70,6 +70,9 @@ extension StorageEngine {
     /// The current index table, for readers that look at items.
     public var currentTable: Table { index.withTables { $0.current.table } }
 
+    /// The index table of the period before.
+    public var previousTable: Table { index.withTables { $0.previous.table } }
+
     /// Parts that were damaged and set aside when the storage was opened: where they are now.
     public var damagedParts: [String] { index.damagedParts + (samples?.damagedParts.map(\.target) ?? []) }
 }

@@ -60,7 +60,8 @@ extension StorageEngine {
     /// - Throws: Errors of a rotation; it is tried again a minute later.
     public func runDueTasks() throws(StorageError) {
         try runOwnDueTasks()
-        if !isClosed.load(ordering: .relaxed) { samples?.runDueTasks() }
+        // With threads the table has a task of its own.
+        if !environment.scheduler.hasThreads, !isClosed.load(ordering: .relaxed) { samples?.runDueTasks() }
     }
 
     private func runOwnDueTasks() throws(StorageError) {

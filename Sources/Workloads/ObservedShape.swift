@@ -65,7 +65,7 @@ public struct ShapeObserver {
             try addSeries(batch.name(row))
         }
         shape.rows += batch.count
-        shape.activeSeries += batch.count
+        shape.activeSeries += batch.count / profile.visit.rows
         if profile.isChurnRound(batch.round) {
             churnNew += fresh
             shape.churnRows += batch.count

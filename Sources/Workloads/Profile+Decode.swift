@@ -10,6 +10,7 @@ extension Profile {
         "filler.key", "filler.value", "families", "churn.rate", "churn.life", "churn.every", "churn.from",
         "churn.until", "churn.scrapes", "churn.deploys.services", "churn.deploys.every", "churn.deploys.share",
         "churn.deploys.step", "churn.deploys.burst", "churn.deploys.burst_at", "rotate_at", "cache.tsid_share",
+        "visit.rows", "visit.step", "visit.duplicates", "visit.backward", "retention",
         "values.idle_counters", "values.constant_gauges", "expect.labels", "expect.name_bytes",
         "expect.new_per_row", "expect.value_bytes",
     ]
@@ -49,6 +50,9 @@ extension Profile {
         } else {
             tsidCacheShare = nil
         }
+        visit = try Profile.readVisit(&reader)
+        let retention = try reader.span("retention", 0, in: 1...Profile.spanMax)
+        retentionMs = retention > 0 ? retention : nil
         groups = try reader.int("groups", 1, in: 1...10_000)
         perDay = try reader.flag("per_day", true)
         let path = try reader.value("page", "", expected: "a path") { $0 }
@@ -102,6 +106,18 @@ extension Profile {
         self.expect = expect
         try reader.finish(valid: Profile.settableKeys)
         try checkIdentity(reader.place)
+    }
+
+    private static func readVisit(_ reader: inout MapReader) throws(StorageError) -> Visit {
+        guard var inner = try reader.map("visit") else {
+            return Visit(rows: 1, stepMs: 1, duplicates: 0, isBackward: false)
+        }
+        let visit = Visit(
+            rows: try inner.int("rows", 1, in: 1...RowBatch.rowsDefault),
+            stepMs: try inner.span("step", 1, in: 1...spanMax),
+            duplicates: try inner.number("duplicates", 0, in: 0...1), isBackward: try inner.flag("backward", false))
+        try inner.finish()
+        return visit
     }
 
     private static func readSeries(_ reader: inout MapReader, _ perTarget: Int) throws(StorageError) -> Int {
@@ -183,7 +199,7 @@ extension Profile {
             } else {
                 var inner = try MapReader(element, prefix: "families.")
                 name = try inner.text("name")
-                kindName = try inner.value("type", "", expected: "counter or gauge") {
+                kindName = try inner.value("type", "", expected: "counter, gauge or percent") {
                     ValueKind(rawValue: $0)?.rawValue
                 }
                 repeats = try inner.int("repeat", 1, in: 1...ownSeriesMax)

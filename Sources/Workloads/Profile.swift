@@ -31,6 +31,20 @@ public struct Profile: Sendable {
         case counter
         /// Goes up and down.
         case gauge
+        /// Whole numbers from 0 to 100 that wander: a few units a round at most.
+        case percent
+    }
+
+    /// What a target sends at a visit.
+    public struct Visit: Sendable {
+        /// Rows of each series.
+        public let rows: Int
+        /// Time between them.
+        public let stepMs: Int64
+        /// Share of the rows behind the first that repeat the row before them: same timestamp, same value.
+        public let duplicates: Double
+        /// Whether the rounds go back in time: the first one is the latest.
+        public let isBackward: Bool
     }
 
     /// A metric name with the labels that the exporter gives it.
@@ -106,6 +120,10 @@ public struct Profile: Sendable {
     public let spreadMs: Int64
     /// Virtual times, since the start, at which the engine starts a new index table; ascending.
     public let rotateAtMs: [Int64]
+    /// What a target sends at a visit: one row of each series unless the profile says otherwise.
+    public let visit: Visit
+    /// How long rows are kept; nil leaves the engine's default.
+    public let retentionMs: Int64?
     /// Bytes of the TSID cache as a share of what the active series need; nil leaves the engine's default.
     public let tsidCacheShare: Double?
     /// Active series.
@@ -134,8 +152,11 @@ public struct Profile: Sendable {
     /// Number of targets.
     public var targets: Int { (series + seriesPerTarget - 1) / seriesPerTarget }
 
+    /// Rows of a round.
+    public var roundRows: Int { series * visit.rows }
+
     /// Rows of the whole run.
-    public var rows: Int { series * rounds }
+    public var rows: Int { roundRows * rounds }
 
     /// Configured tags per series (mean), the metric name not counted.
     public var labelsPerSeries: Double {
@@ -178,6 +199,14 @@ public struct Profile: Sendable {
         if !rotateAtMs.isEmpty {
             line("rotation", "new index table after " + rotateAtMs.map(TimeText.span).joined(separator: ", "))
         }
+        if visit.rows > 1 {
+            line(
+                "visit",
+                "\(visit.rows) rows of each series, \(TimeText.span(visit.stepMs)) apart, "
+                    + "\(Figures.short(visit.duplicates * 100)) % of them twice")
+        }
+        if visit.isBackward { line("order", "the latest round first") }
+        if let retentionMs { line("retention", TimeText.span(retentionMs)) }
         if let tsidCacheShare { line("cache", "TSID cache of \(Figures.short(tsidCacheShare)) x the bytes needed") }
         if !overrides.isEmpty { line("overrides", overrides.joined(separator: " ")) }
         for (index, source) in sources.enumerated() { line(index == 0 ? "sources" : "", source) }

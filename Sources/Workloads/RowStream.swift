@@ -12,7 +12,11 @@
 // Values (h = hash of series, n = hash of series and round):
 //   counter   h mod 2^20, plus per round a step of 1...1024 plus noise below one step; or idle
 //   gauge     h mod 2^20 with noise of 1...1024 whole numbers or hundredths; or constant
+//   percent   between two numbers of 0...100 drawn for every sixteenth round; never constant
 // In a replay the page's value takes the place of h mod 2^20.
+//
+// A visit may bring several rows of each series, neighbours in the stream; "round" above is then the number of the row among
+// all of its series, counted in the order of the stream.
 //
 // Threads: one owner at a time; streams of several workers are independent of each other.
 
@@ -47,6 +51,7 @@ public struct RowStream: ~Copyable, Sendable {
     private var local = 0
     private var inTarget = 0
     private var nextSeries = 0
+    private let duplicatesBelow: UInt64
     private let idleBelow: UInt64
     private let constantBelow: UInt64
 
@@ -80,6 +85,7 @@ public struct RowStream: ~Copyable, Sendable {
         self.slots = slots
         self.areas = areas
         self.areaLengths = areaLengths
+        duplicatesBelow = UInt64((plan.profile.visit.duplicates * 0x1p32).rounded())
         idleBelow = UInt64((plan.profile.values.idleCounters * 256).rounded())
         constantBelow = UInt64((plan.profile.values.constantGauges * 256).rounded())
     }
@@ -95,10 +101,11 @@ public struct RowStream: ~Copyable, Sendable {
     /// - Complexity: O(rows) copies; no allocation once the batch has grown.
     public mutating func next(into batch: inout RowBatch) -> Bool {
         batch.clear()
+        precondition(batch.capacity >= plan.profile.visit.rows, "a batch must hold the rows of a series")
         guard slotCount > 0 else { return false }
         while round < plan.profile.rounds {
             batch.round = round
-            while batch.count < batch.capacity, local < slotCount {
+            while batch.capacity - batch.count >= plan.profile.visit.rows, local < slotCount {
                 if inTarget == 0 { _ = enterTarget() }
                 emit(into: &batch)
             }
@@ -159,28 +166,42 @@ public struct RowStream: ~Copyable, Sendable {
         let total = plan.seriesCount(slot: number)
         let group = inTarget / plan.ownCount
         let first = inTarget % plan.ownCount
-        let run = min(plan.ownCount - first, total - inTarget, batch.capacity - batch.count)
+        let visit = plan.profile.visit
+        let run = min(plan.ownCount - first, total - inTarget, (batch.capacity - batch.count) / visit.rows)
         let slot = slotPointer(local).pointee
         if includesNames { copyNames(group: group, first: first, run: run, into: &batch) }
 
         let timestampMs = plan.timestampMs(slot: number, round: round)
         let age = UInt64(round) &- UInt64(slot.bornInRound)
         let isNew: UInt8 = age == 0 ? 1 : 0
-        let roundHash = SplitMix64.mix(UInt64(round) &+ 0x5851_F42D_4C95_7F2D)
         let firstSeries = slot.firstSeries &+ UInt32(inTarget)
         let row = batch.count
         let (timestamps, series, news, values) = (
             batch.timestampsMs + row, batch.series + row, batch.isNew + row, batch.values + row
         )
-        for index in 0..<run {
-            timestamps[index] = timestampMs
-            series[index] = firstSeries &+ UInt32(truncatingIfNeeded: index)
-            news[index] = isNew
-            values[index] = value(
-                own: first &+ index, hash: SplitMix64.mix(slot.targetHash &+ UInt64(inTarget &+ index)), age: age,
-                roundHash: roundHash)
+        for repetition in 0..<visit.rows {
+            let number = UInt64(round &* visit.rows &+ repetition)
+            let roundHash = SplitMix64.mix(number &+ 0x5851_F42D_4C95_7F2D)
+            let rowAge = age &* UInt64(visit.rows) &+ UInt64(repetition)
+            let moment = timestampMs &+ Int64(repetition) &* visit.stepMs
+            var place = repetition
+            for index in 0..<run {
+                let hash = SplitMix64.mix(slot.targetHash &+ UInt64(inTarget &+ index))
+                series[place] = firstSeries &+ UInt32(truncatingIfNeeded: index)
+                if repetition > 0, SplitMix64.mix(hash ^ ~roundHash) >> 32 < duplicatesBelow {
+                    timestamps[place] = timestamps[place &- 1]
+                    values[place] = values[place &- 1]
+                    news[place] = 0
+                } else {
+                    timestamps[place] = moment
+                    values[place] = value(
+                        own: first &+ index, hash: hash, age: rowAge, number: number, roundHash: roundHash)
+                    news[place] = repetition == 0 ? isNew : 0
+                }
+                place &+= visit.rows
+            }
         }
-        batch.count += run
+        batch.count += run * visit.rows
         inTarget += run
         if inTarget == total {
             inTarget = 0
@@ -200,7 +221,7 @@ public struct RowStream: ~Copyable, Sendable {
         let start = batch.names.count
         let base = batch.names.base
         var offset = start
-        let row = batch.count
+        var row = batch.count
         for index in 0..<run {
             let ownStart = Int(ends[index])
             let ownCount = Int(ends[index &+ 1]) &- ownStart
@@ -209,16 +230,25 @@ public struct RowStream: ~Copyable, Sendable {
             (place + 8).copyMemory(from: plan.ownBase + ownStart, byteCount: ownCount)
             (place + (8 &+ ownCount)).copyMemory(from: tags + 8, byteCount: tagCount)
             let length = 8 &+ ownCount &+ tagCount
-            batch.offsets[row &+ index] = UInt32(truncatingIfNeeded: offset)
-            batch.lengths[row &+ index] = UInt32(truncatingIfNeeded: length)
+            for _ in 0..<plan.profile.visit.rows {
+                batch.offsets[row] = UInt32(truncatingIfNeeded: offset)
+                batch.lengths[row] = UInt32(truncatingIfNeeded: length)
+                row &+= 1
+            }
             offset &+= length
         }
         batch.names.commit(offset - start)
     }
 
     @inline(__always)
-    private func value(own: Int, hash: UInt64, age: UInt64, roundHash: UInt64) -> Double {
+    private func value(own: Int, hash: UInt64, age: UInt64, number: UInt64, roundHash: UInt64) -> Double {
         let kind = plan.kinds[own]
+        if kind & SeriesPlan.isPercentBit != 0 {
+            let anchors = number >> 4
+            let from = Int64(SplitMix64.mix(hash &+ anchors) % 101)
+            let to = Int64(SplitMix64.mix(hash &+ anchors &+ 1) % 101)
+            return Double(from &+ (to &- from) &* Int64(number & 15) / 16)
+        }
         let base = kind & SeriesPlan.isRecordedBit != 0 ? plan.bases[own] : Double(hash >> 44)
         let step = (hash >> 8 & 1023) &+ 1
         // Below one step, scaled by multiplication.

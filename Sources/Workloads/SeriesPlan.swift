@@ -41,6 +41,7 @@ public final class SeriesPlan: Sendable {
     static let ownBytesMax = 2 << 30
     static let isCounterBit: UInt8 = 1
     static let isRecordedBit: UInt8 = 2
+    static let isPercentBit: UInt8 = 4
 
     /// Renders the names of `profile`. The same profile and seed give the same stream everywhere.
     ///
@@ -102,7 +103,12 @@ public final class SeriesPlan: Sendable {
                     }
                     ownEnds[index + 1] = UInt32(own.count)
                     bases[index] = 0
-                    kinds[index] = family.kind == .counter ? SeriesPlan.isCounterBit : 0
+                    kinds[index] =
+                        switch family.kind {
+                        case .counter: SeriesPlan.isCounterBit
+                        case .gauge: 0
+                        case .percent: SeriesPlan.isPercentBit
+                        }
                     index += 1
                 }
             }
@@ -136,7 +142,8 @@ public final class SeriesPlan: Sendable {
 
     /// Virtual time at which a slot is scraped in a round: the slots are spread over a part of the interval.
     func timestampMs(slot: Int, round: Int) -> Int64 {
-        profile.startMs + Int64(round) * profile.intervalMs + Int64(slot) * profile.spreadMs / Int64(profile.targets)
+        profile.startMs + Int64(profile.visit.isBackward ? -round : round) * profile.intervalMs
+            + Int64(slot) * profile.spreadMs / Int64(profile.targets)
     }
 
     func slotHash(_ slot: Int) -> UInt64 {

@@ -17,6 +17,7 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench run k8s-pods --set series=500000
               mergeset-bench run --size s --mode deterministic --out result
               mergeset-bench run replay --file metrics.txt  your own series
+              mergeset-bench run k8s-pods --path index      the engine without its samples
               mergeset-bench run k8s-pods --path items      the table alone, no engine
               mergeset-bench run duplicates-90:long         items, no index
               mergeset-bench micro sort
@@ -27,7 +28,10 @@ struct MergesetBench: ParsableCommand {
             in use, 130 interrupted. 2, 3 and 4 are verdicts of comparisons: regression,
             inconclusive, improvements.
             """,
-        subcommands: [Run.self, Soak.self, Micro.self, Generate.self, List.self, Describe.self], defaultSubcommand: nil)
+        subcommands: [
+            Run.self, Soak.self, Micro.self, Generate.self, List.self, Describe.self, CrashWriterCommand.self,
+            CrashCheckCommand.self,
+        ], defaultSubcommand: nil)
 }
 
 extension ParsableCommand {

@@ -16,7 +16,7 @@ struct Run: ParsableCommand {
             of the profile, then rounds of known series. Then: exact seeks in random order,
             the digest of the store, a scan, and a read-back of a sample; a wrong answer fails
             the run. --path items registers new series in a table, without the engine. The report goes to standard output;
-            run.json, summary.md and intervals.csv go to a directory that appears only when
+            run.json, summary.md, intervals.csv and metrics.prom go to a directory that appears only when
             the run is complete. Figures and formulas: mergeset-bench list --figures
 
             Examples:
@@ -33,7 +33,8 @@ struct Run: ParsableCommand {
 
     @Argument(help: "A profile, the path of a profile (*.yaml), or a workload of items; see `mergeset-bench list`.")
     var profile = "k8s-pods"
-    @Option(help: "rows: rows through the engine. items: index items of new series into a table.")
+    @Option(
+        help: "rows: through the whole engine. index: without its samples. items: index items of series into a table.")
     var path = RunPath.rows
     @Option(help: "Size step: s (seconds), m (10-60 s) or l.")
     var size = ProfileSize.m

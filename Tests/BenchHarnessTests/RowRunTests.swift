@@ -1,5 +1,6 @@
 // RowRunTests.swift - whole runs of rows through the engine, tiny, through the same entry as the command line.
 
+import Foundation
 import StorageFiles
 import StorageRuntime
 import Testing
@@ -90,6 +91,77 @@ extension ProcessWideTests {
             let asked = try #require(record.figure("new_day_rows"))
             #expect(asked > 290 && asked <= 300)
             #expect(try Self.run("rows-short", ["series=300", "rounds=2"]).figure("new_day_rows") == nil)
+        }
+
+        @Test func samplesAreStoredAndReadBack() throws {
+            let record = try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request("k8s-pods", ["series=960", "rounds=4", "restart=true"])
+                request.out = directory + "/run"
+                request.options.forcesMerge = true
+                return try EndToEndTests.run(request)
+            }
+            let observed = record.observed
+            #expect(observed.readBackRowsWrong == 0 && (observed.readBackRowsSeries ?? 0) > 50)
+            #expect(observed.rowDigest?.count == 16)
+            #expect(record.figure("sample_rows") == 4 * 960 && record.figure("sample_rows_added") == 4 * 960)
+            // Two known rounds and their warm-up are read, too.
+            #expect((record.figure("rows_read") ?? 0) >= 6 * 960)
+            #expect((record.figure("bytes_per_sample") ?? 0) > 0 && record.figure("restart_warm_seconds") != nil)
+            #expect(record.figure("restart_cold_seconds") != nil && record.figure("row_forced_merge_seconds") != nil)
+            let text = Report.text(record)
+            for line in ["samples", "rows", "restart"] { #expect(text.contains("\n" + line)) }
+        }
+
+        /// The digest of the rows does not depend on ids, threads, flushes or merges.
+        @Test func digestOfRowsIsThatOfTheStream() throws {
+            let settings = ["series=960", "rounds=4", "known_rounds=0"]
+            let reference = try Self.run("churn-storm", settings)
+            #expect(reference.observed.rowDigest != nil)
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request("churn-storm", settings + ["samples.memory_bytes=65536", "batch_rows=77"])
+                request.out = directory + "/run"
+                request.options.mode = .live
+                request.options.threads = 2
+                let live = try EndToEndTests.run(request)
+                #expect(live.observed.rowDigest == reference.observed.rowDigest)
+                #expect(live.observed.storeDigest != reference.observed.storeDigest || live.figure("flushes") != nil)
+                #expect(live.figure("restart_warm_seconds") != nil)
+            }
+        }
+
+        @Test func theIndexPartAloneStoresNoSamples() throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request("rows-short", ["series=300", "rounds=4"])
+                request.options.path = .index
+                request.options.keepsData = true
+                request.out = directory + "/run"
+                let record = try EndToEndTests.run(request)
+                #expect(record.figure("rows_added") == 1200 && record.figure("sample_rows") == nil)
+                #expect(record.observed.rowDigest == nil && record.figure("restart_warm_seconds") == nil)
+                #expect(!FileManager.default.fileExists(atPath: directory + "/run/data/table/data"))
+            }
+        }
+
+        @Test func historyArrivesBackwards() throws {
+            let record = try Self.run("backfill-ooo", ["targets=2", "rounds=70", "known_rounds=0"])
+            #expect(record.observed.rows == 20 * 70 * 24 && record.figure("rows_too_old") == 0)
+            #expect(record.figure("sample_partitions") == 4 && record.figure("sample_rows") == 20 * 70 * 24)
+            #expect(record.observed.readBackRowsWrong == 0)
+            #expect((record.figure("per_day_entries_written") ?? 0) >= 20 * 70)
+        }
+
+        @Test func searchesRunBesideTheIngestion() throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request(
+                    "rows-short", ["series=300", "rounds=4", "search_rate=200", "search_series=20"])
+                request.options.mode = .live
+                request.options.threads = 2
+                request.options.knownRoundsWanted = 300
+                request.out = directory + "/run"
+                let record = try EndToEndTests.run(request)
+                #expect(record.figure("searches") != nil && record.figure("searched_rows_per_second") != nil)
+                #expect(record.observed.readBackRowsWrong == 0)
+            }
         }
 
         @Test func aStarvedCacheMisses() throws {

@@ -92,36 +92,13 @@ import Testing
 
     // MARK: damaged parts
 
-    private func damage(_ item: JSON, in directory: TemporaryDirectory) throws -> String {
-        let name = try item["part"].string
-        let newName = try item["new_name"].isPresent ? item["new_name"].string : name
-        let path = directory.path(newName)
-        try FileManager.default.copyItem(atPath: Golden.path("samples/parts/" + name), toPath: path)
-        for operation in try item["ops"].array {
-            let file = URL(fileURLWithPath: path + "/" + (try operation["file"].string))
-            var bytes = (try? Data(contentsOf: file)).map { [UInt8]($0) } ?? []
-            if try operation["delete"].bool {
-                try FileManager.default.removeItem(at: file)
-                continue
-            }
-            if try operation["replace"].bool {
-                bytes = try operation["replace_hex"].isPresent ? operation["replace_hex"].bytes : []
-            }
-            if operation["append_hex"].isPresent { bytes += try operation["append_hex"].bytes }
-            if operation["truncate_to"].isPresent { bytes = Array(bytes[..<(try operation["truncate_to"].int)]) }
-            if operation["xor_at"].isPresent { bytes[try operation["xor_at"].int] ^= UInt8(try operation["xor"].int) }
-            try Data(bytes).write(to: file)
-        }
-        return path
-    }
-
     @Test func damagedParts() throws {
         let cases = try Golden.json("samples/corrupt.json")["cases"].array
         #expect(cases.count > 80)
         for item in cases {
             let name = try item["description"].string
             let directory = try TemporaryDirectory()
-            let path = try damage(item, in: directory)
+            let path = try DamagedFixture.copy(item, to: directory.path(DamagedFixture.name(item)))
             let series = (0..<(try item["part"].string.hasPrefix("1500") ? 1500 : 7)).map(Fixture.series)
             let part: FileSamplePart
             do {

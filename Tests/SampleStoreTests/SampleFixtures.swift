@@ -153,7 +153,7 @@ enum Fixture {
         return rows
     }
 
-    private static func append(_ columns: borrowing SampleColumns, _ tsid: TSID, to rows: inout [PlainRow]) {
+    static func append(_ columns: borrowing SampleColumns, _ tsid: TSID, to rows: inout [PlainRow]) {
         var bits = [UInt64](repeating: 0, count: columns.count)
         DecimalCoding.floats(columns.values, columns.count, exponent: columns.exponent, into: &bits)
         let id = bytes(tsid)

@@ -104,9 +104,14 @@ final class EngineModel {
     private var firstGeneration = 0
     private var counts = Counts()
     private var trail: [String] = []
+    /// Rows that were accepted, by metric id; the greatest moment that the clock has shown.
+    private var stored: [UInt64: [StoredRow]] = [:]
+    private var latestNowMs: Int64 = 0
+    private let keepsSamples: Bool
 
-    init(seed: UInt64, isLive: Bool, files: any FileSystem, path: String) throws {
+    init(seed: UInt64, isLive: Bool, files: any FileSystem, path: String, keepsSamples: Bool = false) throws {
         self.isLive = isLive
+        self.keepsSamples = keepsSamples
         random = SplitMix64(seed: Seeds.derive(seed, "engine model"))
         names = try NameSource(&random, series: 30, forms: 3)
         tooLongName = rawName(
@@ -120,7 +125,7 @@ final class EngineModel {
         options.concurrentAddRowsMax = 4
         fixture = try EngineFixture(
             files: files, path: path, startMs: EngineFixture.startMs + Int64(random.below(40 * 86_400)) * 1000,
-            isLive: isLive, seed: seed, options: options)
+            isLive: isLive, seed: seed, options: options, keepsSamples: keepsSamples)
     }
 
     private var engine: StorageEngine { fixture.engine }
@@ -150,7 +155,9 @@ final class EngineModel {
         case 94..<96:
             trail.append("settle")
             try engine.settle()
-        default: try check()
+        default:
+            try check()
+            try checkSamples()
         }
         try checkCounters()
     }
@@ -168,6 +175,9 @@ final class EngineModel {
         // To the second before midnight, and over it.
         if random.below(8) == 0 { span = Span.day - fixture.nowMs % Span.day - Span.second }
         trail.append("move \(span)")
+        // Rows that wait are skipped when they are out of the limits by the time they are converted.
+        if keepsSamples { try engine.makeSearchable() }
+        latestNowMs = max(latestNowMs, fixture.nowMs, fixture.nowMs + span)
         try fixture.move(span)
     }
 
@@ -243,7 +253,7 @@ final class EngineModel {
                 raw = tooLongName
                 fate = .tooLong
             }
-            var value = 1.0
+            var value = Double(random.below(2_000_000)) / 100
             let (base, range) = timestampBase()
             if range != 0, !raw.isEmpty { fate = range == 1 ? .old : .new }
             switch random.below(40) {
@@ -290,6 +300,7 @@ final class EngineModel {
                 case .accepted(let canonical):
                     let sample = try #require(sample, fail("an accepted row is missing"))
                     #expect(sample.value.bitPattern == row.value.bitPattern)
+                    stored[sample.tsid.metricID, default: []].append(sample.stored)
                     try accept(canonical, sample.tsid, row.timestampMs)
                 case .old: counts.old += 1
                 case .new: counts.new += 1
@@ -416,6 +427,36 @@ final class EngineModel {
         try #require(strange.isEmpty, fail("days nobody asked for"))
     }
 
+    /// Rows come back through searches: all of those within retention, none that were not sent, none of deleted series.
+    func checkSamples() throws {
+        guard keepsSamples else { return }
+        trail.append("check samples")
+        latestNowMs = max(latestNowMs, fixture.nowMs)
+        if random.below(2) == 0 { try engine.makeSearchable() } else { try engine.flush() }
+        if random.below(6) == 0 { try engine.forceMerge() }
+        let from = engine.acceptedRange(nowMs: latestNowMs).lowerBound + Span.second
+        let found = try engine.search(
+            Set(series.map(\.tsid)).sorted(), minTimestampMs: 0, maxTimestampMs: .max
+        ).collect()
+        for item in series {
+            let sent = (stored[item.tsid.metricID] ?? []).sorted()
+            guard let answer = found[item.tsid] else {
+                let isKnown = !item.isDeleted && (item.generations.max() ?? 0) >= generation - 1
+                let isThere = isKnown && sent.contains { $0.timestampMs >= from }
+                try #require(!isThere, fail("rows of id \(item.tsid.metricID) are missing"))
+                continue
+            }
+            try #require(!item.isDeleted, fail("rows of a deleted series"))
+            try #require(answer.name == item.canonical, fail("the name of a series"))
+            let isPart = StorageConcurrencyTests.isPart(answer.rows, of: sent)
+            try #require(isPart, fail("rows of id \(item.tsid.metricID) that were never sent"))
+            let recent = answer.rows.filter { $0.timestampMs >= from }
+            let expected = sent.filter { $0.timestampMs >= from }
+            try #require(recent == expected, fail("\(recent.count) rows of \(expected.count)"))
+        }
+        try #require(found.keys.allSatisfy { tsid in series.contains { $0.tsid == tsid } }, fail("unknown series"))
+    }
+
     /// Ids lead to TSIDs and names, and deleted ones to nothing.
     func checkLookups() throws {
         try engine.flush()
@@ -433,9 +474,11 @@ final class EngineModel {
     func finish() throws {
         try check()
         try checkLookups()
+        try checkSamples()
         try reopen()
         try check()
         try checkLookups()
+        try checkSamples()
         try fixture.close()
         #expect(throws: StorageError.self) { try engine.flush() }
     }

@@ -20,6 +20,27 @@ import Testing
         }
     }
 
+    /// The same with samples: rows come back through searches.
+    @Test(arguments: TestSeeds.thisRun)
+    func randomOperationsWithSamples(seed: UInt64) throws {
+        for round in 0..<2 {
+            let model = try EngineModel(
+                seed: Seeds.derive(seed, "samples", round), isLive: false,
+                files: SimulatedFileSystem(recording: .nothing), path: "/data/storage", keepsSamples: true)
+            for _ in 0..<150 { try model.step() }
+            try model.finish()
+        }
+    }
+
+    @Test(arguments: TestSeeds.thisRun.suffix(1))
+    func concurrentRandomBatchesWithSamples(seed: UInt64) throws {
+        let directory = try TemporaryDirectory()
+        let model = try EngineModel(
+            seed: seed, isLive: true, files: RealFileSystem(), path: directory.path("storage"), keepsSamples: true)
+        for _ in 0..<80 { try model.step() }
+        try model.finish()
+    }
+
     @Test(arguments: TestSeeds.thisRun)
     func concurrentRandomBatches(seed: UInt64) throws {
         let directory = try TemporaryDirectory()

@@ -203,6 +203,8 @@ final class EngineFixture {
     let log = LogLines()
     let isLive: Bool
     let seed: UInt64
+    /// Whether the storage has its samples; the sink sees the rows in any case.
+    let keepsSamples: Bool
     var options: StorageOptions
     private(set) var engine: StorageEngine
 
@@ -210,9 +212,10 @@ final class EngineFixture {
     init(
         files: any FileSystem = SimulatedFileSystem(recording: .nothing), path: String = "/data/storage",
         startMs: Int64 = EngineFixture.startMs, isLive: Bool = false, seed: UInt64 = 1, firstID: UInt64? = nil,
-        options: StorageOptions = .tiny()
+        options: StorageOptions = .tiny(), keepsSamples: Bool = false
     ) throws {
         self.files = files
+        self.keepsSamples = keepsSamples
         self.path = path
         self.isLive = isLive
         self.seed = seed
@@ -223,7 +226,8 @@ final class EngineFixture {
         self.options = options
         engine = try StorageEngine.open(
             path, options: options, files: files,
-            environment: EngineFixture.environment(clock, isLive, seed, firstID), sink: sink)
+            environment: EngineFixture.environment(clock, isLive, seed, firstID), sink: keepsSamples ? nil : sink)
+        if keepsSamples { engine.observer = sink }
     }
 
     private static func environment(
@@ -241,7 +245,8 @@ final class EngineFixture {
     func open(on files: (any FileSystem)? = nil) throws {
         engine = try StorageEngine.open(
             path, options: options, files: files ?? self.files,
-            environment: EngineFixture.environment(clock, isLive, seed, nil), sink: sink)
+            environment: EngineFixture.environment(clock, isLive, seed, nil), sink: keepsSamples ? nil : sink)
+        if keepsSamples { engine.observer = sink }
     }
 
     func reopen() throws {
@@ -280,6 +285,10 @@ extension StorageOptions {
         options.table.mergeWorkers = 1
         options.table.dataBlockCacheBytes = 64 << 10
         options.table.indexBlockCacheBytes = 16 << 10
+        options.samples.memoryBytesMax = 2 * memory
+        options.samples.shardCount = 2
+        options.samples.mergeWorkers = 1
+        options.samples.indexCacheBytes = 64 << 10
         return options
     }
 }

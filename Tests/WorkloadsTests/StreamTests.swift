@@ -46,7 +46,7 @@ import Testing
         let verdict = ShapeVerdict(shape, plan.profile)
         #expect(verdict.comparable, "\(verdict.text)")
         #expect(verdict.text.contains("comparable: true"))
-        #expect(shape.rows == plan.profile.series * plan.profile.rounds)
+        #expect(shape.rows == plan.profile.rows)
     }
 
     @Test(arguments: ["labels=35", "labels=45"])
@@ -231,6 +231,53 @@ import Testing
             let start = plan.profile.startMs + Int64(batch.round) * 3_600_000
             for row in 0..<batch.count { #expect((start..<start + 30_000).contains(batch.timestampsMs[row])) }
         }
+    }
+
+    /// A visit brings neighbouring rows of a series; the rounds go back in time; some rows come twice.
+    @Test func visitsBringSeveralRowsOfASeries() throws {
+        let plan = try Catalogue.plan("backfill-ooo", ["rounds=40", "targets=3", "visit.duplicates=0.1"])
+        let visit = plan.profile.visit
+        var stream = try RowStream(plan)
+        var batch = RowBatch(capacity: 100)
+        var duplicates = 0
+        var (rows, news) = (0, 0)
+        while stream.next(into: &batch) {
+            #expect(batch.count % visit.rows == 0)
+            let start = plan.profile.startMs - Int64(batch.round) * plan.profile.intervalMs
+            for row in 0..<batch.count {
+                let place = row % visit.rows
+                #expect(batch.name(row).elementsEqual(batch.name(row - place)))
+                #expect(batch.series[row] == batch.series[row - place])
+                news += Int(batch.isNew[row])
+                if place > 0, batch.timestampsMs[row] == batch.timestampsMs[row - 1] {
+                    #expect(batch.values[row] == batch.values[row - 1])
+                    duplicates += 1
+                } else {
+                    #expect(batch.timestampsMs[row] == start + Int64(place) * visit.stepMs)
+                }
+            }
+            rows += batch.count
+        }
+        #expect(rows == plan.profile.rows && rows == 30 * 40 * 24 && news == 30)
+        #expect(abs(Double(duplicates) / Double(rows) - 0.1 * 23 / 24) < 0.01)
+    }
+
+    @Test func percentagesWander() throws {
+        let plan = try Catalogue.plan("tsbs-cpu", ["rounds=100", "targets=20"])
+        var stream = try RowStream(plan)
+        var batch = RowBatch()
+        var last = [Double](repeating: -1, count: plan.profile.series)
+        var values = Set<Double>()
+        while stream.next(into: &batch) {
+            for row in 0..<batch.count {
+                let (series, value) = (Int(batch.series[row]), batch.values[row])
+                #expect((0...100).contains(value) && value == value.rounded())
+                #expect(last[series] < 0 || abs(value - last[series]) <= 7)
+                last[series] = value
+                values.insert(value)
+            }
+        }
+        #expect(values.count > 90)
     }
 
     @Test func countersNeverFallAndBehaveAsConfigured() throws {

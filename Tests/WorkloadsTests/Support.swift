@@ -20,7 +20,8 @@ enum Place {
 enum Catalogue {
     static let names = [
         "node-steady", "k8s-pods", "churn-storm", "wide-labels", "names-two-tags", "rows-short", "replay", "node-churn",
-        "rolling-deploy", "id-label", "tenants-zipf", "midnight-rotation", "cache-starved", "prom-20k",
+        "rolling-deploy", "id-label", "tenants-zipf", "midnight-rotation", "cache-starved", "prom-20k", "backfill-ooo",
+        "tsbs-cpu",
     ]
 
     static func load(

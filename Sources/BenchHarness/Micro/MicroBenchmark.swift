@@ -85,6 +85,10 @@ public struct MicroBenchmark: Sendable {
             summary: "merge parts of samples: overlapping blocks, blocks that are copied, fresh rows (B17)",
             make: SampleMergeCase.cases),
         MicroBenchmark(
+            name: "sample-table",
+            summary: "rows through a table of samples: add, flush, merge, read back (share of B6, B7)",
+            make: SampleTableCase.cases),
+        MicroBenchmark(
             name: "samples",
             summary:
                 "encode and decode blocks of 8192 samples, zstd left out (B18); floats to integers; rows to blocks",

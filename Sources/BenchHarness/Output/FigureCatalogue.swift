@@ -1,7 +1,7 @@
 // FigureCatalogue.swift - every figure that a run can report, with its formula; the source of docs/figures.md.
 //
 // Words used in the formulas:
-//   row             a raw metric name with a timestamp and a value, handed to AddRows; `--path rows`
+//   row             a raw metric name with a timestamp and a value, handed to AddRows; `--path rows` and `--path index`
 //   new round       the first round of a profile: all series are new
 //   known rounds    rounds behind those of the profile, in which every series is in the TSID cache and in the set of the
 //                   current hour
@@ -34,7 +34,8 @@ public enum FigureCatalogue {
 
     /// All chapters.
     public static let groups = [
-        rate, cpu, rows, rowCaches, amplification, byNamespace, space, caches, search, memory, yardsticks,
+        rate, cpu, rows, rowCaches, amplification, byNamespace, space, samples, restart, searches, caches, search,
+        memory, yardsticks,
     ]
 
     private static let byName = Dictionary(
@@ -236,6 +237,10 @@ public enum FigureCatalogue {
             .init(
                 "kernel_written_bytes", "bytes", .lower, .near,
                 "bytes sent to the device in ingest and debt, by the kernel's account of the process"),
+            .init(
+                "file_written_bytes", "bytes", .lower, .exact,
+                "bytes of all write calls in ingest and debt, by our own account: parts of index and samples, and all else"
+            ),
             .init("file_write_calls", "count", .lower, .exact, "write calls in ingest and debt"),
             .init("file_sync_calls", "count", .lower, .exact, "fsync and fdatasync calls in ingest and debt"),
         ])

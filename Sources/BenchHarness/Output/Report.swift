@@ -22,6 +22,10 @@ public enum Report {
         add("amplified", amplification(figures), to: &lines)
         lines.append(contentsOf: namespaces(record))
         add("size", size(record, figures), to: &lines)
+        add("samples", samples(figures), to: &lines)
+        add("rows", rows(figures), to: &lines)
+        add("restart", restart(figures), to: &lines)
+        add("searches", searches(figures), to: &lines)
         add("seek", seek(figures), to: &lines)
         add("caches", rowCaches(figures) + caches(figures), to: &lines)
         add("labels", labels(record), to: &lines)
@@ -147,7 +151,8 @@ public enum Report {
             figures.text("merges") { merges in
                 TextFormat.many(merges, "merge") + " " + TextFormat.bytes(figures["merged_file_bytes"] ?? 0)
             },
-            figures.text("kernel_written_bytes") { "kernel " + TextFormat.bytes($0) },
+            figures.text("file_written_bytes") { "written " + TextFormat.bytes($0) },
+            figures.text("kernel_written_bytes") { "by the kernel " + TextFormat.bytes($0) },
             figures.text("file_sync_calls") { TextFormat.many($0, "sync") },
         ].compactMap { $0 }
     }
@@ -185,6 +190,64 @@ public enum Report {
             figures.text("blocks") { TextFormat.many($0, "block") },
             figures.text("items_per_block") { TextFormat.short($0) + " items/block" },
             figures.text("forced_merge_size_ratio") { TextFormat.short($0) + " x the size after a forced merge" },
+        ].compactMap { $0 }
+    }
+
+    private static func samples(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("bytes_per_sample") { TextFormat.short($0) + " B/sample" },
+            figures.text("sample_rows") { rows in
+                TextFormat.count(rows) + " rows in " + TextFormat.bytes(figures["sample_bytes"] ?? 0)
+            },
+            figures.text("sample_parts_small") { small in
+                TextFormat.count(small) + " small + " + TextFormat.count(figures["sample_parts_big"] ?? 0)
+                    + " big parts (at most " + TextFormat.count(figures["sample_parts_max"] ?? 0) + ")"
+            },
+            figures.text("sample_partitions") { TextFormat.many($0, "partition") },
+            figures.text("rows_per_sample_block") { TextFormat.short($0) + " rows/block" },
+            figures.text("sample_stalls") { count in
+                count == 0
+                    ? "no stalls"
+                    : TextFormat.many(count, "stall") + ", "
+                        + TextFormat.seconds(figures["sample_stall_seconds"] ?? 0)
+            },
+        ].compactMap { $0 }
+    }
+
+    private static func rows(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("row_merge_amplification_ratio") { TextFormat.short($0) + " rows merged/added" },
+            figures.text("rows_flushed") { flushed in
+                "flushed " + TextFormat.count(flushed) + ", merged small "
+                    + TextFormat.count(figures["rows_merged_small"] ?? 0) + ", big "
+                    + TextFormat.count(figures["rows_merged_big"] ?? 0)
+            },
+            figures.text("sample_write_amplification_ratio") { TextFormat.short($0) + " bytes written/flushed" },
+            figures.text("sample_blocks_copied") { TextFormat.count($0) + " blocks copied" },
+            figures.text("rows_read_per_second") { TextFormat.count($0) + " rows/s read back" },
+            figures.text("sample_index_cache_hit_ratio") { "index blocks " + TextFormat.percent($0) + " hit" },
+            figures.text("row_forced_merge_rows_per_second") { rate in
+                "forced merge " + TextFormat.count(rate) + " rows/s, "
+                    + TextFormat.short(figures["row_forced_merge_size_ratio"] ?? 0) + " x the size before"
+            },
+        ].compactMap { $0 }
+    }
+
+    private static func restart(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("restart_warm_seconds") { "first row after " + TextFormat.seconds($0) + " with warm caches" },
+            figures.text("restart_cold_seconds") { "after " + TextFormat.seconds($0) + " without" },
+        ].compactMap { $0 }
+    }
+
+    private static func searches(_ figures: FigureReader) -> [String] {
+        [
+            figures.text("searches") { TextFormat.many($0, "search") + " beside known rows" },
+            figures.text("search_latency_ms_p50") { p50 in
+                "p50 " + TextFormat.short(p50) + " ms, p99 " + TextFormat.short(figures["search_latency_ms_p99"] ?? 0)
+                    + " ms"
+            },
+            figures.text("search_ingest_loss_ratio") { "ingestion lost " + TextFormat.percent($0) },
         ].compactMap { $0 }
     }
 
@@ -267,14 +330,22 @@ public enum Report {
         let observed = record.observed
         let found = observed.readBackItems - observed.readBackMissing
         let rows = observed.kind != "items" ? "\(observed.readBackSeries) series" : "\(observed.readBackSeries) rows"
-        return [
+        var texts = [
             "read back \(found) of \(observed.readBackItems) items of \(rows): "
                 + (observed.readBackMissing == 0 ? "ok" : "\(observed.readBackMissing) MISSING OR WRONG")
         ]
+        if let rows = observed.readBackRows, let series = observed.readBackRowsSeries {
+            let wrong = observed.readBackRowsWrong ?? 0
+            texts.append(
+                TextFormat.count(Double(rows)) + " rows of " + TextFormat.count(Double(series)) + " series: "
+                    + (wrong == 0 ? "ok" : "\(wrong) MISSING OR WRONG"))
+        }
+        return texts
     }
 
     private static func digests(_ record: RunRecord) -> [String] {
         var texts = ["stream \(record.observed.streamDigest)", "store \(record.observed.storeDigest)"]
+        if let digest = record.observed.rowDigest { texts.append("rows \(digest)") }
         if let digest = record.observed.directoryDigest { texts.append("files \(digest)") }
         return texts
     }

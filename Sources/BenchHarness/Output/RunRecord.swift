@@ -69,6 +69,10 @@ public struct Observed: Sendable, Equatable, Codable {
     public var streamDigest = ""
     /// XXH64 over all normalised items in order, 16 hex digits.
     public var storeDigest = ""
+    /// Sum of the XXH64 of each series' name and rows, 16 hex digits; for runs that store samples.
+    public var rowDigest: String?
+    /// Rows read back: series and rows that were compared with what was sent, and rows that are missing or different.
+    public var readBackRowsSeries: UInt64?, readBackRows: UInt64?, readBackRowsWrong: UInt64?
     /// XXH64 over names and contents of all files of the table; deterministic mode only.
     public var directoryDigest: String?
     /// Read-back check: series looked for, their items, and items that were missing.

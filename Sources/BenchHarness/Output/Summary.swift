@@ -6,6 +6,7 @@ public enum Summary {
         "rows_per_second", "known_rows_per_second", "new_series_per_second", "series_per_second", "items_per_second",
         "cpu_us_per_new_series", "cpu_us_per_known_row", "cpu_us_per_new_day_row", "cpu_us_per_item",
         "slow_row_inserts_ratio", "tsid_cache_hit_ratio", "hour_metric_ids_hit_ratio", "tsid_cache_bytes_per_series",
+        "restart_warm_seconds", "restart_cold_seconds", "bytes_per_sample", "row_merge_amplification_ratio",
         "item_merge_amplification_ratio", "write_amplification_ratio", "index_bytes_per_series", "index_bytes_per_item",
         "data_block_cache_hit_ratio", "index_block_cache_hit_ratio", "seek_us", "scan_ns_per_item", "peak_memory_bytes",
         "allocations_per_new_series", "allocations_per_known_row",
@@ -17,6 +18,8 @@ public enum Summary {
         var text = "## \(record.profile), size \(record.size), \(record.mode)\n\n"
         if observed.readBackMissing > 0 {
             text += "**FAILED**: \(observed.readBackMissing) items read back are missing.\n\n"
+        } else if let wrong = observed.readBackRowsWrong, wrong > 0 {
+            text += "**FAILED**: \(wrong) rows read back are missing or different.\n\n"
         } else if record.comparable {
             text += "Passed: \(observed.readBackItems) items read back, shape as configured.\n\n"
         } else {

@@ -52,7 +52,7 @@ public enum TextFormat {
     /// A count with its noun: `1 part`, `2 parts`. Nouns in -s and -sh take -es.
     public static func many(_ value: Double, _ noun: String) -> String {
         if value == 1 { return "1 " + noun }
-        return count(value) + " " + noun + (noun.hasSuffix("s") || noun.hasSuffix("sh") ? "es" : "s")
+        return count(value) + " " + noun + (["s", "sh", "ch"].contains(where: noun.hasSuffix) ? "es" : "s")
     }
 
     /// Bytes in decimal units, as disks are sold: `512 B`, `1.23 kB`, `45.6 MB`, `7.89 GB`.

@@ -1,5 +1,5 @@
-// BenchRun+Rows.swift - rows through the whole engine (`--path rows`): what a client would send, in the order and at the
-// virtual time in which it would come.
+// BenchRun+Rows.swift - rows through the whole engine (`--path rows`), or through its index part alone (`--path index`): what a
+// client would send, in the order and at the virtual time in which it would come.
 
 import Mergeset
 import SeriesIndex
@@ -16,11 +16,12 @@ extension BenchRun {
         let profile = source.profile
         let clock = DrivenClock(unixMilliseconds: profile.startMs, hasRealMonotonic: isLive)
         let environment = Environment.driven(options.mode, clock: clock, seed: options.seed)
-        let sink = CountingSampleSink()
+        let sink = options.path == .index ? CountingSampleSink() : nil
         let engineOptions = engineOptions(source)
         let engine = try HarnessError.wrapping("opening the storage") { () throws(StorageError) in
             try StorageEngine.open(path, options: engineOptions, files: files, environment: environment, sink: sink)
         }
+        var restart: RestartPhase?
         let crew = IngestCrew(
             engine: engine, clock: clock, environment: environment, progress: progress, threads: options.threads,
             batchRows: options.batchRows)
@@ -51,7 +52,12 @@ extension BenchRun {
             try measureReads(
                 engine.currentTable, progress, left, among: active, mustFind: isWhole, &measured)
             if isWhole { try readBack(engine, phases, source, &measured) }
+            if sink == nil {
+                try measureSamples(engine, phases, source, progress, isWhole: isWhole, &measured)
+                restart = restartPhase(path, phases, environment, engineOptions)
+            }
             if options.forcesMerge { try measureForcedMerge(engine.currentTable, progress, left, &measured) }
+            measured.metrics = engine.metricLines.map { $0.text + "\n" }.joined()
         } catch {
             try? engine.close()
             throw error
@@ -59,12 +65,16 @@ extension BenchRun {
         let start = WallClock.nanoseconds
         try HarnessError.wrapping("closing the storage") { () throws(StorageError) in try engine.close() }
         measured.figures.set("close_seconds", WallClock.seconds(since: start))
+        if let restart { try measureRestart(restart, progress, &measured) }
     }
 
     private func engineOptions(_ source: RowSource) -> StorageOptions {
         var engine = options.engine
         engine.table = options.table
         engine.registersPerDay = source.profile.perDay
+        if let retention = source.profile.retentionMs, options.settings["engine.retention"] == nil {
+            engine.retentionMs = retention
+        }
         if let share = source.profile.tsidCacheShare, engine.tsidCacheBytesMax == nil {
             engine.tsidCacheBytesMax = Int(share * Double(tsidCacheBytesNeeded(source)))
         }
@@ -105,6 +115,10 @@ extension BenchRun {
         RunFigures.setNamespaces(metrics.index, &measured.figures)
         let series = Double(max(1, metrics.newSeriesCreated))
         measured.figures.set("index_bytes_per_series", Double(metrics.index.sizeBytes) / series)
+        if let samples = metrics.samples { SampleFigures.setTable(samples, &measured.figures) }
+        if let searched = phases.searched, let searches = phases.searches {
+            SampleFigures.setSearches(searches, searched, known: phases.known, &measured.figures)
+        }
         measured.figures.set("stalls", metrics.index.stalls)
         measured.figures.set("stall_seconds", Double(metrics.index.stallNanoseconds) * 1e-9)
         let rows = phases.new.rows + (phases.rounds?.rows ?? 0)
@@ -133,14 +147,14 @@ extension BenchRun {
 
     /// What the engine has counted must be what it was given.
     private func checkCounters(
-        _ phases: borrowing RowPhases, _ source: RowSource, _ sink: CountingSampleSink, _ measured: inout Measured
+        _ phases: borrowing RowPhases, _ source: RowSource, _ sink: CountingSampleSink?, _ measured: inout Measured
     ) {
-        let metrics = phases.newDay?.metrics ?? phases.known?.metrics ?? phases.rounds?.metrics ?? phases.new.metrics
+        let metrics = phases.lastMetrics
         let dropped = RowFigures.droppedRows(metrics)
         if dropped > 0 { measured.reasons.append("\(dropped) rows were ignored or dropped") }
-        if sink.rows + dropped < metrics.rowsAdded {
-            measured.fail(
-                "\(sink.rows) rows reached the samples of \(metrics.rowsAdded) added, \(dropped) were dropped")
+        let stored = sink?.rows ?? metrics.samples?.rowsAdded ?? 0
+        if stored + dropped != metrics.rowsAdded {
+            measured.fail("\(stored) rows reached the samples of \(metrics.rowsAdded) added, \(dropped) were dropped")
         }
         let created = metrics.newSeriesCreated &- metrics.seriesCarriedOver
         if dropped == 0, created != UInt64(source.pool.count) {
@@ -169,7 +183,5 @@ extension BenchRun {
 
 extension RowPhases {
     /// Index tables started by rotation in the whole run.
-    var rotations: UInt64 {
-        (newDay ?? known ?? rounds ?? new).metrics.indexRotations
-    }
+    var rotations: UInt64 { lastMetrics.indexRotations }
 }

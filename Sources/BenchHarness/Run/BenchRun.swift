@@ -7,10 +7,11 @@
 //   5  scan          one pass for the store digest, then a timed one over what the caches hold by then
 //   6  read back     a sample of the series; a wrong answer fails the run
 //   7  forced merge  if asked for: size after / before, digest must stay
-//   8  close         timed
+//   8  close         timed; for rows the storage is opened again, twice
 //   9  yardsticks    the machine, on a sample of the same items
 //
 // Steps 2, 3 and 6 differ: BenchRun+Rows drives rows through the engine, BenchRun+Items puts items into a table.
+// BenchRun+Samples is about what becomes of the rows.
 //
 // Threads: phases are driven by the calling thread; ingest threads, the storage's own and the progress thread run beside
 // it in live mode, none of them in deterministic mode.
@@ -29,6 +30,9 @@ public struct RunOutcome: Sendable {
     public var intervals: [IntervalRecord]
     /// Why the run has failed, when a check inside it did.
     public var failure: HarnessError?
+    /// The counters of the storage under the names of production, a line each, as they were before it was closed; nil
+    /// without a storage.
+    public var metrics: String?
 }
 
 /// Runs a subject against the engine in process.
@@ -91,6 +95,7 @@ public struct BenchRun {
         var rounds: [RoundRecord]?
         var labels: [LabelCost]?
         var alerts: [AlertVerdict]?
+        var metrics: String?
 
         /// Remembers the first failed check.
         mutating func fail(_ message: String) {
@@ -132,6 +137,7 @@ public struct BenchRun {
         figures.set("heap_retained_bytes", heap.retainedBytes)
         figures.set("heap_fragmentation_ratio", heap.fragmentation)
         figures.set("kernel_written_bytes", kernel.writtenBytes &- accounts.kernel.writtenBytes)
+        figures.set("file_written_bytes", files.counters.writtenBytes &- accounts.files.writtenBytes)
         figures.set("file_write_calls", files.counters.writeCalls &- accounts.files.writeCalls)
         figures.set("file_sync_calls", files.counters.syncCalls &- accounts.files.syncCalls)
     }
@@ -297,7 +303,8 @@ public struct BenchRun {
             threads: options.mode == .live ? options.threads : 1, settings: options.settings,
             comparable: reasons.isEmpty, notComparableBecause: reasons, provenance: provenance, observed: observed,
             figures: measured.figures.values, rounds: measured.rounds, labels: measured.labels, alerts: measured.alerts)
-        return RunOutcome(record: record, intervals: intervals, failure: measured.failure)
+        return RunOutcome(
+            record: record, intervals: intervals, failure: measured.failure, metrics: measured.metrics)
     }
 }
 

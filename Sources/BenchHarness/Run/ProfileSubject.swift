@@ -36,9 +36,9 @@ extension RunSubject {
             let pool = try SeriesPool(plan)
             let seconds = CPUTime.ofThread() - start
             var subject = RunSubject(
-                profile: profile.name, size: profile.size.rawValue, kind: path == .rows ? .rows : .series,
+                profile: profile.name, size: profile.size.rawValue, kind: path == .items ? .series : .rows,
                 input: SeriesInput(pool), generatorCPUSeconds: seconds)
-            if path == .rows { subject.rows = RowSource(plan, pool) }
+            if path != .items { subject.rows = RowSource(plan, pool) }
             subject.date = profile.perDay ? DateMath.date(timestampMs: profile.startMs) : nil
             subject.tenants = profile.tenants.count
             // A profile counts tags; the observed shape counts labels, the name among them.

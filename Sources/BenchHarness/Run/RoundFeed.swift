@@ -44,12 +44,24 @@ struct RoundFeed: ~Copyable {
     /// The permutation, when there is one.
     private let placeArena: MappedArena
     private let isShuffled: Bool
+    private let order: RowOrder
+    private let seed: UInt64
+    /// What was prepared so far.
+    private(set) var log: [Step]
     private let digest = Digest()
     static let pieceRows = 4096
     /// Rows of a round: the active series.
     let roundRows: Int
     /// Most rows that ``repeatLast(rounds:stepMs:)`` can prepare at once.
     let rowsMax: Int
+
+    /// A step of a feed: what it takes to prepare the same rows once more.
+    enum Step {
+        /// ``next()``.
+        case next
+        /// ``repeatLast(rounds:startMs:stepMs:)``.
+        case again(rounds: Int, startMs: Int64, stepMs: Int64)
+    }
 
     /// Round that is prepared; -1 before the first.
     private(set) var round = -1
@@ -64,7 +76,7 @@ struct RoundFeed: ~Copyable {
     ///
     /// - Parameter rowsMax: Room for repeated rounds; at least one round always fits.
     init(_ source: RowSource, order: RowOrder, seed: UInt64, rowsMax: Int = 0) throws(StorageError) {
-        let roundRows = source.profile.series
+        let roundRows = source.profile.roundRows
         let rowsMax = max(roundRows, rowsMax)
         let isShuffled = order == .shuffled
         let stream = try RowStream(source.plan, includesNames: false)
@@ -73,6 +85,11 @@ struct RoundFeed: ~Copyable {
         let placeArena = try RoundFeed.permutation(isShuffled ? roundRows : 0, seed: seed)
         self.roundRows = roundRows
         self.rowsMax = rowsMax
+        self.order = order
+        self.seed = seed
+        log = []
+        // Most runs stay within this; a longer one allocates.
+        log.reserveCapacity(source.profile.rounds + 1024)
         self.isShuffled = isShuffled
         self.stream = stream
         self.rowArena = rowArena
@@ -136,7 +153,22 @@ struct RoundFeed: ~Copyable {
             round = batch.round
         }
         count = filled
+        log.append(.next)
         return true
+    }
+
+    /// A feed of the same stream before its first round.
+    func fresh() throws(StorageError) -> RoundFeed {
+        try RoundFeed(source, order: order, seed: seed, rowsMax: rowsMax)
+    }
+
+    /// Makes a step that another feed of the same stream has made.
+    mutating func make(_ step: Step) {
+        switch step {
+        case .next: _ = next()
+        case .again(let rounds, let startMs, let stepMs):
+            repeatLast(rounds: rounds, startMs: startMs, stepMs: stepMs)
+        }
     }
 
     /// Prepares the rows of the latest round again, `rounds` times, from `startMs` on and `stepMs` apart; each series
@@ -146,6 +178,7 @@ struct RoundFeed: ~Copyable {
         let start = CPUTime.ofThread()
         defer { cpuSeconds += CPUTime.ofThread() - start }
         newSeries = 0
+        log.append(.again(rounds: rounds, startMs: startMs, stepMs: stepMs))
         for repetition in 0..<rounds {
             let moment = startMs &+ Int64(repetition) &* stepMs
             for row in 0..<roundRows {

@@ -4,6 +4,7 @@
 //   rounds   the other rounds of the profile as they come; then the debt      -> cpu_us_per_row, the table of rounds
 //   known    the last round again and again, within one hour, after rounds     -> cpu_us_per_known_row
 //            that warm up; then the debt
+//   searched (if asked for) as many known rounds, with searches beside them    -> loss of the rate, latency of searches
 //   new day  (if asked for) the same once more at 00:10 of the next day        -> cpu_us_per_new_day_row
 //
 // A phase's CPU is that of the process from its first AddRows until every row is in synced parts and no merge is wanted,
@@ -52,6 +53,8 @@ struct RowPhases: ~Copyable {
     private(set) var new = PhaseCost()
     private(set) var rounds: PhaseCost?
     private(set) var known: PhaseCost?
+    private(set) var searched: PhaseCost?
+    private(set) var searches: SearchLoad.Result?
     private(set) var newDay: PhaseCost?
     private(set) var records: [RoundRecord] = []
     /// Why the known rounds were not what their name says, when they were not.
@@ -82,8 +85,12 @@ struct RowPhases: ~Copyable {
         try runNew()
         if profile.rounds > 1 { try runRounds() }
         if options.knownRounds(profile) > 0 { try runKnown(options.knownRounds(profile)) }
+        if known != nil, options.searchesPerSecond > 0 { try runSearched(options.knownRounds(profile)) }
         if options.measuresNewDay { try runNewDay() }
     }
+
+    /// Counters behind the last phase.
+    var lastMetrics: StorageMetrics { (newDay ?? searched ?? known ?? rounds ?? new).metrics }
 
     // MARK: phases
 
@@ -100,7 +107,7 @@ struct RowPhases: ~Copyable {
 
     private mutating func runRounds() throws(HarnessError) {
         progress.begin(
-            "rounds", total: profile.rows - profile.series, unit: "rows", source: .engine(engine))
+            "rounds", total: profile.rows - profile.roundRows, unit: "rows", source: .engine(engine))
         var meter = startMeter()
         let perRecord = (profile.rounds - 1 + RowPhases.recordsMax - 1) / RowPhases.recordsMax
         var record = startRecord()
@@ -117,7 +124,29 @@ struct RowPhases: ~Copyable {
         rounds = finish(meter)
     }
 
+    /// The same rounds once more, while searches ask for what they bring.
+    private mutating func runSearched(_ count: Int) throws(HarnessError) {
+        let load = try SearchLoad(engine: engine, clock: time.clock, options: options, names: searchNames())
+        load.start()
+        let isDone = try measureKnown(count, "searched")
+        searches = load.stop()
+        searched = isDone
+        if let error = searches?.error { throw error }
+    }
+
+    /// Raw names of the series that searches ask for.
+    private func searchNames() -> [UnsafeRawBufferPointer] {
+        var random = SplitMix64(seed: Seeds.derive(options.seed, "searches"))
+        let rows = feed.rows
+        return (0..<min(feed.roundRows, 50_000)).map { _ in rows[random.below(feed.roundRows)].name }
+    }
+
     private mutating func runKnown(_ count: Int) throws(HarnessError) {
+        known = try measureKnown(count, "known")
+    }
+
+    /// Repeats the last round; nil when series were missing in the caches all the time.
+    private mutating func measureKnown(_ count: Int, _ title: String) throws(HarnessError) -> PhaseCost? {
         let group = max(1, min(count, RowPhases.groupRowsMax / feed.roundRows))
         // All of them within an hour, and no group longer than the updates are apart.
         let warmUps = 3
@@ -147,9 +176,9 @@ struct RowPhases: ~Copyable {
             }
         }
         try settle(&unused)
-        guard knownReason == nil else { return }
+        guard knownReason == nil else { return nil }
 
-        progress.begin("known", total: count * feed.roundRows, unit: "rows", source: .engine(engine))
+        progress.begin(title, total: count * feed.roundRows, unit: "rows", source: .engine(engine))
         let before = engine.metrics
         var meter = startMeter()
         var left = count
@@ -165,10 +194,11 @@ struct RowPhases: ~Copyable {
         if options.profileRegion == .known { Callgrind.resume() }
         try settle(&meter)
         if options.profileRegion == .known { Callgrind.stop() }
-        known = finish(meter)
-        if let misses = known?.metrics.tsidCache.misses, misses > before.tsidCache.misses {
-            knownReason = "\(misses - before.tsidCache.misses) rows missed the TSID cache"
+        let cost = finish(meter)
+        if cost.metrics.tsidCache.misses > before.tsidCache.misses {
+            knownReason = "\(cost.metrics.tsidCache.misses - before.tsidCache.misses) rows missed the TSID cache"
         }
+        return cost
     }
 
     private mutating func runNewDay() throws(HarnessError) {

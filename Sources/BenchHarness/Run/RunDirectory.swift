@@ -3,7 +3,7 @@
 //   OUT.tmp-PID/            while the run works
 //     data/table            the table, unless --data names another place
 //   OUT/                    renamed to at the end, when all files are written and synced
-//     run.json summary.md intervals.csv
+//     run.json summary.md intervals.csv metrics.prom
 //     data/table            with --keep only
 //
 //   DATA/.mergeset-bench    with --data: says that the contents are ours and may be removed by the next run

@@ -72,14 +72,16 @@ public enum RunDriver {
             .run(tablePath: directory.tablePath, provenance: provenance, startNanoseconds: start)
         let json = outcome.record.json()
         try Interrupt.check()
-        try directory.publish([
+        var written = [
             ("run.json", json), ("summary.md", Array(Summary.markdown(outcome.record).utf8)),
             ("intervals.csv", IntervalRecord.csv(outcome.intervals)),
-        ])
+        ]
+        if let metrics = outcome.metrics { written.append(("metrics.prom", Array(metrics.utf8))) }
+        try directory.publish(written)
         switch request.format {
         case .text:
             print(Report.text(outcome.record))
-            print("\nwritten to \(directory.outPath): run.json, summary.md, intervals.csv\n")
+            print("\nwritten to \(directory.outPath): \(written.map(\.0).joined(separator: ", "))\n")
         case .json: print(String(decoding: json, as: UTF8.self))
         }
         if let failure = outcome.failure { throw failure }

@@ -7,8 +7,10 @@ import Workloads
 
 /// What the names of a profile are driven through.
 public enum RunPath: String, Sendable, CaseIterable {
-    /// Rows through the engine.
+    /// Rows through the whole engine, samples included.
     case rows
+    /// Rows through the engine without its sample table: the index part alone.
+    case index
     /// The index items of new series straight into a table.
     case items
 }
@@ -53,6 +55,12 @@ public struct RunOptions: Sendable {
     public var knownRoundsWanted: Int?
     /// Whether the first rows of a new day are measured.
     public var measuresNewDay = false
+    /// Whether the storage is opened again at the end, to see how long that takes; nil does it in live runs.
+    public var measuresRestart: Bool?
+    /// Searches a second that run beside further rounds of known rows; 0 leaves that phase out. Live runs only.
+    public var searchesPerSecond = 0
+    /// Series of such a search.
+    public var searchSeries = 100
     /// The part of the run that callgrind counts.
     public var profileRegion = ProfileRegion.none
     /// Options of the engine; those of its table are ``table``.
@@ -74,7 +82,7 @@ public struct RunOptions: Sendable {
             case .m: 2_000_000
             case .l: 10_000_000
             }
-        return max(3, (rows + profile.series - 1) / profile.series)
+        return max(3, (rows + profile.roundRows - 1) / profile.roundRows)
     }
 
     /// Settings of the harness itself that `--set` accepts beside the fields of the profile, with what they mean.
@@ -87,12 +95,24 @@ public struct RunOptions: Sendable {
         ("row_order", "scrape, or shuffled: one permutation of the series for all rounds"),
         ("known_rounds", "rounds of known rows measured behind those of the profile; 0 leaves them out"),
         ("new_day", "true or false: whether the first rows of a new day are measured"),
+        ("restart", "true or false: whether the storage is opened again at the end; unset is true in live runs"),
+        ("search_rate", "searches a second beside further rounds of known rows; 0 leaves them out (live runs)"),
+        ("search_series", "series of such a search"),
         ("engine.cache_bytes", "bytes of all caches of the engine together"),
         ("engine.tsid_cache_bytes", "bytes of the cache raw name -> TSID"),
         ("engine.retention", "how long rows are kept, for example 31d"),
         ("engine.concurrent_add_rows", "AddRows calls that may run at once, 0 is one per CPU"),
         ("engine.hourly_series_max", "most different series an hour, 0 is any number"),
         ("engine.daily_series_max", "most different series a day, 0 is any number"),
+        ("engine.min_free_bytes", "rows are refused when less of the disk is free"),
+        ("samples.memory_bytes", "bytes of rows in memory at which a flush starts"),
+        ("samples.flush_interval_ms", "longest time until rows are durable"),
+        ("samples.merge_workers", "merge workers for small parts, and as many for big ones; 0 is half the CPUs"),
+        (
+            "samples.dedup_ms",
+            "conversion and merges keep one row of each interval of so many milliseconds; 0 keeps all"
+        ),
+        ("samples.index_cache_bytes", "bytes of decoded index blocks of samples kept"),
         ("table.shards", "shards that collect items, 0 is one per CPU"),
         ("table.run_bytes", "bytes at which a shard hands its run over"),
         ("table.memory_bytes", "bytes of runs in memory at which a flush starts"),
@@ -138,6 +158,16 @@ public struct RunOptions: Sendable {
         case "row_order": rowOrder = try word(RowOrder.self)
         case "known_rounds": knownRoundsWanted = try number(0...1_000_000)
         case "new_day": measuresNewDay = try flag()
+        case "restart": measuresRestart = try flag()
+        case "search_rate": searchesPerSecond = try number(0...1_000_000)
+        case "search_series": searchSeries = try number(1...1_000_000)
+        case "engine.min_free_bytes": engine.minFreeDiskSpaceBytes = UInt64(try number(0...1 << 60))
+        case "samples.memory_bytes": engine.samples.memoryBytesMax = try number(1 << 16...1 << 40)
+        case "samples.flush_interval_ms":
+            engine.samples.flushIntervalNanoseconds = UInt64(try number(1...3_600_000)) * 1_000_000
+        case "samples.merge_workers": engine.samples.mergeWorkers = try number(0...1024)
+        case "samples.dedup_ms": engine.samples.dedupIntervalMs = Int64(try number(0...86_400_000))
+        case "samples.index_cache_bytes": engine.samples.indexCacheBytes = try number(0...1 << 40)
         case "engine.cache_bytes": engine.cacheBytesMax = try number(1 << 20...1 << 40)
         case "engine.tsid_cache_bytes": engine.tsidCacheBytesMax = try number(1 << 10...1 << 40)
         case "engine.retention":

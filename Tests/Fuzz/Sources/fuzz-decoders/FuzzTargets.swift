@@ -27,6 +27,7 @@ let fuzzTargets: [String: FuzzTarget] = [
     "wire-frames": fuzzWireFrames,
     "wire-requests": fuzzWireRequests,
     "wire-rows": fuzzWireRows,
+    "transaction": fuzzTransaction,
     "zstd": fuzzZstd,
 ]
 
