@@ -50,7 +50,7 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
         setDeadline(seconds: WireLimits.argumentsSeconds) { connection in
             guard let self = connection as? SelectConnection else { return }
             self.shared.traffic(.vmselect).readTimeouts.wrappingAdd(1, ordering: .relaxed)
-            self.fail(WireError(.badRequest, self.reader.missing.message + ": i/o timeout"))
+            self.fail(self.reader.missing("i/o timeout"))
         }
     }
 
@@ -84,7 +84,7 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
         send(output.bytes, seconds: nil) { $0.resume() }
     }
 
-    override var missing: WireError? { reader.isBetweenRequests ? nil : reader.missing }
+    override var missing: WireError? { reader.isBetweenRequests ? nil : reader.missing("unexpected EOF") }
 
     override func end() {
         shared.budget.close(account)

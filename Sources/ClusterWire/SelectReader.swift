@@ -47,10 +47,10 @@ public struct SelectReader: ~Copyable {
     /// Bytes of memory of the stream's decoder.
     public var streamMemoryBytes: Int { stream.memoryBytes }
 
-    /// What is missing when the stream ends now.
-    public var missing: WireError {
+    /// What cannot be read when the stream ends now, or when its deadline has passed.
+    public func missing(_ reason: String) -> WireError {
         let what = call.map { "the arguments of \(QuotedText.quote($0.rawValue))" } ?? "rpcName"
-        return WireError(.unexpectedEnd, "cannot process vmselect request: cannot read \(what): unexpected EOF")
+        return WireError(.unexpectedEnd, "cannot process vmselect request: cannot read \(what): \(reason)")
     }
 
     /// Says that the bytes of memory asked for may be used.

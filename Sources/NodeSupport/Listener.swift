@@ -2,6 +2,7 @@
 //
 // Threads: `bind` and `close` may be called from any thread but an event loop's, since they wait.
 
+import Glibc
 import NIOCore
 import NIOPosix
 import StorageRuntime
@@ -56,8 +57,10 @@ public final class Listener: Sendable {
             let channel = try bootstrap.bind(host: host, port: address.port).wait()
             return Listener(channel)
         } catch {
-            let code = (error as? IOError)?.errnoCode ?? 0
-            throw StorageError(.io(errno: code), "cannot listen at \(text): \(error)")
+            guard let code = (error as? IOError)?.errnoCode else {
+                throw StorageError(.io(errno: 0), "cannot listen at \(text): \(error)")
+            }
+            throw StorageError(.io(errno: code), "cannot listen at \(text): \(String(cString: strerror(code)))")
         }
     }
 

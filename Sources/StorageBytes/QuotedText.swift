@@ -1,7 +1,6 @@
 // QuotedText.swift - arbitrary bytes as quoted text for log lines and error texts, in the notation of the reference:
 // printable characters as they are, the usual escapes, everything that is not valid UTF-8 as \xNN.
 
-
 /// Bytes in quotes.
 public enum QuotedText {
     /// `bytes` between double quotes.

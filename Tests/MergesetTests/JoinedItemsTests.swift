@@ -134,7 +134,8 @@ import Testing
                     }
                 }
                 pair.endBatch(keeping: true)
-                let run = try #require(pair.builder.seal(pool: nil))
+                let sealed = pair.builder.seal(pool: nil)
+                let run = try #require(sealed)
                 try Self.check(run, pair.items, "\(length) items, code \(code)")
                 code += 1
             }
@@ -182,7 +183,8 @@ import Testing
             head.storeBytes(of: UInt8(number % 256), toByteOffset: 2, as: UInt8.self)
             builder.commit(head: 3, tail: 1..<20)
         }
-        let run = try #require(builder.seal(pool: nil))
+        let sealed = builder.seal(pool: nil)
+        let run = try #require(sealed)
         let copies = Protected<Set<ObjectIdentifier>>([])
         let unordered = Protected(0)
         let threads = (0..<3).map { number in

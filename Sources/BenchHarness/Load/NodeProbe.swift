@@ -6,6 +6,7 @@
 // Threads: one owner.
 
 import Glibc
+import StorageBytes
 
 /// A node that is looked at.
 struct NodeProbe {
@@ -57,8 +58,9 @@ struct NodeProbe {
     /// The body of a GET.
     private static func get(_ path: String, _ address: NodeAddress) throws(HarnessError) -> String {
         let socket = try WireSocket(address)
-        let request = Array("GET \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\r\n".utf8)
-        try request.withUnsafeBytes { (bytes) throws(HarnessError) in try socket.send(bytes) }
+        var request = RawBuffer()
+        request.append(Array("GET \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\r\n".utf8))
+        try socket.send(request.bytes)
         var answer: [UInt8] = []
         while true {
             let more = try socket.receive(65_536)

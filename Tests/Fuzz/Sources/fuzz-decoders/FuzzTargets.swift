@@ -24,10 +24,10 @@ let fuzzTargets: [String: FuzzTarget] = [
     "sample-metaindex": fuzzSampleMetaindex,
     "sample-name": fuzzSampleName,
     "tag-row": fuzzTagRow,
-    "transaction": fuzzTransaction,
     "wire-frames": fuzzWireFrames,
     "wire-requests": fuzzWireRequests,
     "wire-rows": fuzzWireRows,
+    "transaction": fuzzTransaction,
     "zstd": fuzzZstd,
 ]
 
