@@ -92,7 +92,8 @@ public enum InspectedParts {
         let items = parts.reduce(0) { $0 + $1.itemsCount }
         var merger = try Merger(runs: [], parts: parts.map(\.part))
         var writer = try PartWriter(
-            directory: directory, level: CompressionLevel.ofMerge(items: items, isForced: true), files: files)
+            directory: directory, level: CompressionLevel.ofMerge(items: items, isForced: true), files: files,
+            alignsTagRows: unitesTagRows)
         if unitesTagRows {
             var hook = TagRowMerger(path: directory)
             try run(&merger, &hook, &writer, body)

@@ -60,9 +60,13 @@ struct PartWriter: ~Copyable {
 
     /// Creates the directory and its files.
     ///
-    /// - Parameter twinKey: The secret under which blocks of tag rows are compared; nil when rows are not looked into.
+    /// - Parameters:
+    ///   - twinKey: The secret under which blocks of tag rows are compared; nil compares none.
+    ///   - alignsTagRows: Whether blocks of rows with and without a day start alike, so that they can be compared. The
+    ///     same bytes come out whether they are compared or not.
     init(
-        directory: String, level: Int, files: any FileSystem, twinKey: FingerprintKey? = nil
+        directory: String, level: Int, files: any FileSystem, twinKey: FingerprintKey? = nil,
+        alignsTagRows: Bool = false
     ) throws(StorageError) {
         try files.makeDirectory(directory, parents: false)
         let metaindexOut = try files.create(Paths.join(directory, PartFile.metaindex.rawValue))
@@ -85,8 +89,8 @@ struct PartWriter: ~Copyable {
         stored = RawBuffer(capacity: Limits.indexBlockStoredBytesMax)
         kinds = .allocate(capacity: 8)
         kinds.initialize(repeating: KindTally(), count: 8)
-        if let twinKey {
-            twins = BlockTwins(key: twinKey)
+        twins = twinKey.map { BlockTwins(key: $0) }
+        if twinKey != nil || alignsTagRows {
             let heads = (TagRow.tagOffset(kind: TagRow.globalKind), TagRow.tagOffset(kind: TagRow.perDayKind))
             kinds[Int(TagRow.globalKind)].headBytes = heads.0
             kinds[Int(TagRow.globalKind)].margin = heads.1 - heads.0
