@@ -45,7 +45,7 @@ extension FigureCatalogue {
                 "add calls of the rounds behind the new one that had to wait for a flush"),
             .init(
                 "max_sustainable_rows_per_second", "1/s", .higher, .timed,
-                "highest tried rate that ended without stall, pending memory, parts, p99 or backlog above their limits (--find-max-rate)"
+                "highest tried rate of which at least 98 % was taken, without stall, pending memory, parts, p99 or backlog above their limits (--find-max-rate)"
             ),
         ])
 

@@ -100,7 +100,7 @@ enum HTMLTemplate {
         .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}
         th,td{text-align:left;padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:top;font-variant-numeric:tabular-nums}
         th{font-weight:600;color:var(--dim);font-size:13px}.num{text-align:right;white-space:nowrap}td.num{font-weight:600}
-        .data th,.data td:not(:last-child){white-space:nowrap}.figures td:first-child{width:62%}footer{margin-top:40px;color:var(--dim);font-size:13px}
+        .data th,.data td:not(:last-child){white-space:nowrap}.data td:last-child{min-width:96px}.figures td:first-child{width:62%}footer{margin-top:40px;color:var(--dim);font-size:13px}
         @media(max-width:720px){.plots{grid-template-columns:minmax(0,1fr)}.w{display:none}.n{display:block}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tile{padding:6px 10px}
         .figures td:first-child{min-width:190px}.value{font-size:18px}h1{font-size:20px}body{font-size:14px}}
         svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums;fill:var(--fg)}

@@ -1,8 +1,8 @@
 // Progress.swift - what a run does at the moment: the intervals of intervals.csv and the live status come from here.
 //
 // Workers add to atomic counters. In live mode a thread takes a sample every 50 ms in the first ten seconds of the ingest
-// and every 250 ms later; in deterministic mode the worker
-// itself does at fixed points, since a thread that allocates by the clock would spoil the counts. What sampling itself
+// and every 250 ms later, unless sampling would take more than 0.6 % of the CPU of the process; in deterministic mode
+// the worker itself does at fixed points, since a thread that allocates by the clock would spoil the counts. What sampling itself
 // allocates is counted apart and subtracted.
 
 import Mergeset
@@ -99,6 +99,7 @@ public final class Progress: @unchecked Sendable {
         var records: [IntervalRecord] = []
         var allocations: UInt64 = 0
         var cpuSeconds = 0.0
+        var processCPUAtStart = 0.0
         var samples: UInt64 = 0
     }
 
@@ -114,6 +115,8 @@ public final class Progress: @unchecked Sendable {
     /// Time between two samples, at first and after ``earlyNanoseconds``.
     static let earlyIntervalNanoseconds: UInt64 = 50_000_000, intervalNanoseconds: UInt64 = 250_000_000
     static let earlyNanoseconds: UInt64 = 10_000_000_000
+    /// Most CPU that sampling may take, as a share of that of the process: where little happens samples are left out.
+    static let costShareMax = 0.006
 
     /// A gatherer. With `samplesItself` a thread takes the samples; otherwise the caller does with ``sample()``.
     public init(status: StatusDisplay, samplesItself: Bool) {
@@ -133,7 +136,10 @@ public final class Progress: @unchecked Sendable {
             state.unit = unit
             state.total = UInt64(total)
             state.source = source
-            if state.startNanoseconds == 0 || phase == "ingest" { state.startNanoseconds = now }
+            if state.startNanoseconds == 0 || phase == "ingest" {
+                state.startNanoseconds = now
+                state.processCPUAtStart = CPUTime.ofProcess().total - state.cpuSeconds / Progress.costShareMax
+            }
             state.lastNanoseconds = now
             state.lastDone = 0
             state.last = metrics
@@ -244,7 +250,15 @@ public final class Progress: @unchecked Sendable {
                 return isStopped
             }
             if stops { return }
-            if state.withLock({ $0.source != nil }) { sample() } else { showStatus() }
+            let (hasSource, mayCost) = state.withLock { state in
+                let used = CPUTime.ofProcess().total - state.processCPUAtStart
+                return (state.source != nil, state.cpuSeconds <= Progress.costShareMax * used)
+            }
+            if !hasSource {
+                showStatus()
+            } else if mayCost {
+                sample()
+            }
         }
     }
 }

@@ -20,6 +20,8 @@ public struct RateLimits: Sendable, Equatable, Codable {
     public var partsMax = 30.0
     /// Seconds by which the last block may end behind the schedule.
     public var backlogSeconds = 0.5
+    /// Rows taken in a second as a share of those that were due: in a short trial a backlog stays small.
+    public var takenShareMin = 0.98
     /// Calls that may wait for a flush.
     public var stallsMax = 0.0
 
@@ -104,6 +106,11 @@ enum RateSearch {
         check("parts", trial.partsMax, limits.partsMax, "")
         check("p99 from the intended start", trial.p99Ms, limits.p99Ms, " ms")
         check("backlog", trial.backlogSeconds, limits.backlogSeconds, " s")
+        if let due = trial.rowsPerSecond, trial.achievedRowsPerSecond < due * limits.takenShareMin {
+            texts.append(
+                "\(TextFormat.percent(trial.achievedRowsPerSecond / due)) of the rows that were due were taken, "
+                    + "limit \(TextFormat.percent(limits.takenShareMin))")
+        }
         return texts
     }
 }
