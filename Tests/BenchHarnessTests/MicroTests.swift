@@ -13,7 +13,9 @@ extension ProcessWideTests {
             return options
         }()
 
-        @Test(arguments: ["sort", "memcpy", "zstd", "codec", "set", "lookup", "samples", "sample-merge", "sample-table"])
+        @Test(arguments: [
+            "sort", "memcpy", "zstd", "codec", "set", "lookup", "samples", "sample-merge", "sample-table",
+        ])
         func benchmarksRun(name: String) throws {
             let results = try MicroRunner(MicroBenchmark.named(name), Self.options).run()
             #expect(!results.isEmpty)
@@ -48,7 +50,8 @@ extension ProcessWideTests {
             #expect(error?.status == .usage)
             #expect(
                 error?.message.contains(
-                    "codec, lookup, memcpy, merge, names, sample-merge, sample-table, samples, scan, seek, set, sort, zstd")
+                    "codec, lookup, memcpy, merge, names, sample-merge, sample-table, samples, scan, seek, set, sort, zstd"
+                )
                     == true)
         }
 

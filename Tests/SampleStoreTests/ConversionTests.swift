@@ -51,6 +51,40 @@ import Testing
         }
     }
 
+    /// Batches that are numbered in turns and converted one after another are what each of them is alone.
+    @Test(arguments: TestSeeds.thisRun)
+    func batchesNumberedInTurns(seed: UInt64) throws {
+        var random = SplitMixBytes(seed: seed)
+        var converter = RowConverter()
+        for round in 0..<4 {
+            var rows: [[SampleRow]] = [[], [], []]
+            let batches = rows.map { _ in NumberedRows() }
+            for _ in 0..<30 {
+                let target = Int(random.next() % 3)
+                // One of them fills more than a piece.
+                let count = target == 0 && round == 1 ? 4000 : Int(random.next() % 50)
+                let added = (0..<count).map { _ in
+                    SampleRow(
+                        tsid: Fixture.series(Int(random.next() % 300)),
+                        timestampMs: 1_637_452_800_000 + Int64(random.next() % 1000), value: Double(random.next() % 100)
+                    )
+                }
+                added.withUnsafeBufferPointer { converter.number($0, into: batches[target]) }
+                rows[target] += added
+                #expect(batches[target].count == rows[target].count)
+            }
+            for (batch, expected) in zip(batches, rows) {
+                let part = converter.convert(batch, precisionBits: 64, dedupIntervalMs: 0)
+                let alone = Fixture.memoryPart(expected)
+                #expect(batch.count == 0 && (part == nil) == expected.isEmpty)
+                guard let part, let alone else { continue }
+                #expect(try Fixture.streamRows(part) == Fixture.streamRows(alone))
+            }
+            converter.trim()
+            if round == 2 { converter.giveBackMemory() }
+        }
+    }
+
     @Test func anEmptyBatchIsNoPart() { #expect(Fixture.memoryPart([]) == nil) }
 
     /// Any batch, several in a row with one converter: the rows of the part are the rows of the batch, sorted stably.

@@ -163,6 +163,35 @@ import Testing
         #expect(try Fixture.plain(part!, on: files).blocks.map(\.valuesData) == data)
     }
 
+    /// A single part in memory takes a short cut: the result is that of the same blocks read from a file.
+    @Test(arguments: TestSeeds.thisRun) func aSinglePartInMemory(seed: UInt64) throws {
+        var random = SplitMixBytes(seed: seed)
+        for round in 0..<8 {
+            let files = SimulatedFileSystem()
+            let series = UInt64(1 + random.next() % 12)
+            let count = round == 0 ? 20_000 : Int(random.next() % 2000) + 1
+            let rows = (0..<count).map { _ in
+                SampleRow(
+                    tsid: Fixture.series(Int(random.next() % series)), timestampMs: Int64(random.next() % 100_000),
+                    value: Double(random.next() % 1000) / 4)
+            }
+            let memory = Fixture.memoryPart(rows)!
+            let stored = try Fixture.write(memory, on: files, at: "/in").part
+            var options = SampleMergeOptions()
+            options.isDeleted = { $0 % 5 == 2 }
+            if round % 2 == 1 { options.deadlineMs = Int64(random.next() % 120_000) }
+            let direct = try Fixture.merge([memory], options, on: files, at: "/direct", number: 7)
+            let through = try Fixture.merge([stored], options, on: files, at: "/through", number: 8)
+            #expect(direct.counters.rowsMerged == through.counters.rowsMerged)
+            #expect(direct.counters.rowsDeleted == through.counters.rowsDeleted)
+            #expect((direct.part == nil) == (through.part == nil))
+            guard let a = direct.part, let b = through.part else { continue }
+            let (first, second) = (try Fixture.plain(a, on: files), try Fixture.plain(b, on: files))
+            #expect(first.blocks.map(\.header) == second.blocks.map(\.header))
+            #expect(first.rows == second.rows)
+        }
+    }
+
     @Test func aStoppedMergeSaysSo() throws {
         let files = SimulatedFileSystem()
         var options = SampleMergeOptions()

@@ -9,6 +9,7 @@ import Testing
 @Suite struct StreamTests {
     /// Seed 42, size s. A change here changes what every recorded figure was measured on: it needs a reason.
     static let digests: [String: UInt64] = [
+        "backfill-ooo": 0xE8659BCDC4391785,
         "cache-starved": 0xB2E76DB2B83C2305,
         "churn-storm": 0xD6E56729C0A5078D,
         "id-label": 0xC5092405337B076F,
@@ -22,6 +23,7 @@ import Testing
         "rolling-deploy": 0xCD93E91182841C3D,
         "rows-short": 0x1667E54988AF6AE2,
         "tenants-zipf": 0xEEC3E219CC1D4CA,
+        "tsbs-cpu": 0x91F1A391BFD7BA33,
         "wide-labels": 0xB35AAC242543514E,
     ]
 

@@ -152,7 +152,7 @@ public enum Report {
                 TextFormat.many(merges, "merge") + " " + TextFormat.bytes(figures["merged_file_bytes"] ?? 0)
             },
             figures.text("file_written_bytes") { "written " + TextFormat.bytes($0) },
-            figures.text("kernel_written_bytes") { "by the kernel " + TextFormat.bytes($0) },
+            figures.text("kernel_written_bytes") { "kernel " + TextFormat.bytes($0) },
             figures.text("file_sync_calls") { TextFormat.many($0, "sync") },
         ].compactMap { $0 }
     }

@@ -95,7 +95,8 @@ extension BenchRun {
 
     /// Up to `count` series of the latest round.
     private func sampleActive(_ phases: borrowing RowPhases, _ count: Int, _ stream: String) -> [Int] {
-        let numbers = phases.feed.numbers
+        // A visit may bring several rows of a series.
+        let numbers = Set(phases.feed.numbers).sorted()
         guard count < numbers.count else { return numbers.map { Int($0) } }
         var random = SplitMix64(seed: Seeds.derive(options.seed, stream))
         var sample = Set<Int>()

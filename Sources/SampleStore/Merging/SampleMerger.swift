@@ -114,6 +114,9 @@ public struct SampleMerger: ~Copyable {
     /// - Throws: `.corrupted` when a source breaks the format, `.closed` when the merge was stopped, and what reading and
     ///   writing throws. What was written is of no use then.
     public mutating func run(into writer: inout SamplePartWriter) throws(StorageError) {
+        if sources.count == 1, options.dedupIntervalMs <= 0, let source = sources[0] as? MemorySampleSource {
+            return try write(source, into: &writer)
+        }
         for index in sources.indices {
             let source = sources[index]
             tree.set(index, try source.advance() ? source.header : nil)
@@ -128,6 +131,27 @@ public struct SampleMerger: ~Copyable {
             tree.replay()
         }
         try writePending(&writer)
+    }
+
+    /// Writes a single part in memory, whose blocks are as large as they can be already.
+    private mutating func write(
+        _ source: MemorySampleSource, into writer: inout SamplePartWriter
+    ) throws(StorageError) {
+        while try source.advance() {
+            if let stop = options.stop, stop.isSet { throw StorageError(.closed, "the merge was stopped") }
+            let header = source.header
+            guard let columns = source.current.pointee.columns, header.maxTimestamp >= options.deadlineMs,
+                !isDeleted(header.tsid.metricID)
+            else {
+                counters.rowsDeleted &+= UInt64(header.rowsCount)
+                continue
+            }
+            counters.rowsMerged &+= UInt64(header.rowsCount)
+            counters.blocksEncoded &+= 1
+            try writer.append(
+                header.tsid, columns.timestamps, columns.values, Int(header.rowsCount), exponent: header.exponent,
+                precisionBits: header.precisionBits)
+        }
     }
 
     private mutating func accept(

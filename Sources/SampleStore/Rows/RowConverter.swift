@@ -16,378 +16,384 @@ import StorageBytes
 
 /// Rows that have the numbers of a converter, in pieces of three columns.
 final class NumberedRows {
-  /// Number of the series, timestamp, value as bits.
-  struct Piece {
-    var numbers: UnsafeMutablePointer<UInt32>
-    var timestamps: UnsafeMutablePointer<Int64>
-    var values: UnsafeMutablePointer<Int64>
-    var count = 0
-    var capacity: Int
-  }
+    /// Number of the series, timestamp, value as bits.
+    struct Piece {
+        var numbers: UnsafeMutablePointer<UInt32>
+        var timestamps: UnsafeMutablePointer<Int64>
+        var values: UnsafeMutablePointer<Int64>
+        var count = 0
+        var capacity: Int
+    }
 
-  static let rowBytes = 20
-  /// Rows of a piece after the first one.
-  static let pieceRows = 32768
+    static let rowBytes = 20
+    /// Rows of a piece after the first one.
+    static let pieceRows = 32768
 
-  fileprivate(set) var pieces: [Piece] = []
-  /// Rows in all pieces.
-  fileprivate(set) var count = 0
+    fileprivate(set) var pieces: [Piece] = []
+    /// Rows in all pieces.
+    fileprivate(set) var count = 0
 
-  deinit { for piece in pieces { NumberedRows.free(piece) } }
+    deinit { for piece in pieces { NumberedRows.free(piece) } }
 
-  fileprivate static func make(_ capacity: Int) -> Piece {
-    Piece(
-      numbers: .allocate(capacity: capacity), timestamps: .allocate(capacity: capacity),
-      values: .allocate(capacity: capacity), capacity: capacity)
-  }
+    fileprivate static func make(_ capacity: Int) -> Piece {
+        Piece(
+            numbers: .allocate(capacity: capacity), timestamps: .allocate(capacity: capacity),
+            values: .allocate(capacity: capacity), capacity: capacity)
+    }
 
-  fileprivate static func free(_ piece: Piece) {
-    piece.numbers.deallocate()
-    piece.timestamps.deallocate()
-    piece.values.deallocate()
-  }
+    fileprivate static func free(_ piece: Piece) {
+        piece.numbers.deallocate()
+        piece.timestamps.deallocate()
+        piece.values.deallocate()
+    }
 }
 
 /// Converts batches of rows, each into one part.
 public struct RowConverter: ~Copyable {
-  private var ranks = SeriesRanks()
-  private var exponents: UnsafeMutablePointer<Int16>
-  private var sorter = TimestampSorter()
-  /// Memory of pieces that were converted.
-  private var free: [NumberedRows.Piece] = []
-  /// Series of the batches converted since the last ``trim()``.
-  private var seriesConverted = 0
-  /// Rows dropped by deduplication so far.
-  public private(set) var rowsDeduplicated: UInt64 = 0
+    private var ranks = SeriesRanks()
+    private var exponents: UnsafeMutablePointer<Int16>
+    private var sorter = TimestampSorter()
+    /// Memory of pieces that were converted.
+    private var free: [NumberedRows.Piece] = []
+    /// Series of the batches converted since the last ``trim()``.
+    private var seriesConverted = 0
+    /// Rows dropped by deduplication so far.
+    public private(set) var rowsDeduplicated: UInt64 = 0
 
-  /// Rows ahead for which memory is asked for.
-  private static let prefetchDistance = 16
-  /// Series the table may hold beyond twice those of the last batches.
-  private static let spareSeries = 65536
-  /// Pieces kept for batches to come: 20 MiB.
-  private static let freePiecesMax = 32
+    /// Rows ahead for which memory is asked for.
+    private static let prefetchDistance = 16
+    /// Series the table may hold beyond twice those of the last batches.
+    private static let spareSeries = 65536
+    /// Pieces kept for batches to come: 20 MiB.
+    private static let freePiecesMax = 32
 
-  /// A converter that knows no series.
-  public init() { exponents = .allocate(capacity: SampleLimits.blockRowsMax) }
+    /// A converter that knows no series.
+    public init() { exponents = .allocate(capacity: SampleLimits.blockRowsMax) }
 
-  deinit {
-    exponents.deallocate()
-    for piece in free { NumberedRows.free(piece) }
-  }
-
-  /// Bytes that are kept between batches.
-  public var memoryBytes: Int {
-    ranks.memoryBytes + SampleLimits.blockRowsMax * 2
-      + free.reduce(0) { $0 + $1.capacity * NumberedRows.rowBytes }
-  }
-
-  /// Converts rows; nil when there are none.
-  ///
-  /// - Parameters:
-  ///   - rows: Fewer than 2^31, in any order. NaN only as the stale marker.
-  ///   - precisionBits: 1...64, of all rows.
-  ///   - dedupIntervalMs: Keeps the first row of each interval, per block; 0 keeps all.
-  /// - Complexity: O(n) for known series whose rows come in order of time.
-  public mutating func convert(
-    _ rows: UnsafeBufferPointer<SampleRow>, precisionBits: Int, dedupIntervalMs: Int64
-  ) -> MemorySamplePart? {
-    let batch = NumberedRows()
-    number(rows, into: batch)
-    let part = convert(batch, precisionBits: precisionBits, dedupIntervalMs: dedupIntervalMs)
-    trim()
-    return part
-  }
-
-  // MARK: numbering
-
-  /// Appends rows to a batch of this converter.
-  mutating func number(_ rows: UnsafeBufferPointer<SampleRow>, into batch: NumberedRows) {
-    guard let start = rows.baseAddress else { return }
-    var done = 0
-    while done < rows.count {
-      let last = batch.pieces.count - 1
-      if last < 0 || batch.pieces[last].count == batch.pieces[last].capacity {
-        // Batches of few rows (many months at a time) begin small.
-        let wanted = last < 0 ? min(rows.count, NumberedRows.pieceRows) : NumberedRows.pieceRows
-        batch.pieces.append(
-          wanted == NumberedRows.pieceRows
-            ? free.popLast() ?? NumberedRows.make(wanted) : NumberedRows.make(wanted))
-        continue
-      }
-      let added = min(rows.count - done, batch.pieces[last].capacity - batch.pieces[last].count)
-      number(start + done, added, rows.count - done, batch.pieces[last])
-      batch.pieces[last].count += added
-      batch.count += added
-      done += added
+    deinit {
+        exponents.deallocate()
+        for piece in free { NumberedRows.free(piece) }
     }
-  }
 
-  /// Fills the next `count` places of a piece; `known` rows can be read.
-  private mutating func number(
-    _ rows: UnsafePointer<SampleRow>, _ count: Int, _ known: Int, _ piece: NumberedRows.Piece
-  ) {
-    let (numbers, timestamps, values) = (
-      piece.numbers + piece.count, piece.timestamps + piece.count, piece.values + piece.count
-    )
-    var last = rows[0].tsid.metricID
-    var lastNumber = ranks.number(of: rows[0].tsid)
-    let prefetched = known &- RowConverter.prefetchDistance
-    for index in 0..<count {
-      if index < prefetched {
-        ranks.prefetch(rows[index &+ RowConverter.prefetchDistance].tsid.metricID)
-      }
-      let metricID = rows[index].tsid.metricID
-      if metricID != last {
-        lastNumber = ranks.number(of: rows[index].tsid)
-        last = metricID
-      }
-      (numbers + index).initialize(to: UInt32(truncatingIfNeeded: lastNumber))
-      (timestamps + index).initialize(to: rows[index].timestampMs)
-      (values + index).initialize(to: Int64(bitPattern: rows[index].value.bitPattern))
+    /// Bytes that are kept between batches.
+    public var memoryBytes: Int {
+        ranks.memoryBytes + SampleLimits.blockRowsMax * 2
+            + free.reduce(0) { $0 + $1.capacity * NumberedRows.rowBytes }
     }
-  }
 
-  /// Forgets the series when many more are known than the batches since the last call had. Numbers lose their meaning, so
-  /// there must be no batch that is still to be converted.
-  mutating func trim() {
-    if ranks.count > 2 * seriesConverted + RowConverter.spareSeries { ranks.removeAll() }
-    seriesConverted = 0
-  }
-
-  // MARK: converting
-
-  /// Converts a batch, which is empty afterwards; nil when it was.
-  mutating func convert(
-    _ batch: NumberedRows, precisionBits: Int, dedupIntervalMs: Int64
-  ) -> MemorySamplePart? {
-    precondition(precisionBits >= 1 && precisionBits <= 64, "\(precisionBits) precision bits")
-    let count = batch.count
-    precondition(count < Int(Int32.max), "\(count) rows at once")
-    guard count > 0 else { return nil }
-    ranks.sortNewSeries()
-    for piece in batch.pieces { countRows(piece.numbers, piece.count) }
-    let timestamps = UnsafeMutablePointer<Int64>.allocate(capacity: count)
-    let values = UnsafeMutablePointer<Int64>.allocate(capacity: count)
-    let (blocksMax, seriesCount) = placeSeries()
-    seriesConverted += seriesCount
-    for piece in batch.pieces { scatter(piece, timestamps, values) }
-    for piece in batch.pieces {
-      if piece.capacity == NumberedRows.pieceRows, free.count < RowConverter.freePiecesMax {
-        var piece = piece
-        piece.count = 0
-        free.append(piece)
-      } else {
-        NumberedRows.free(piece)
-      }
+    /// Converts rows; nil when there are none.
+    ///
+    /// - Parameters:
+    ///   - rows: Fewer than 2^31, in any order. NaN only as the stale marker.
+    ///   - precisionBits: 1...64, of all rows.
+    ///   - dedupIntervalMs: Keeps the first row of each interval, per block; 0 keeps all.
+    /// - Complexity: O(n) for known series whose rows come in order of time.
+    public mutating func convert(
+        _ rows: UnsafeBufferPointer<SampleRow>, precisionBits: Int, dedupIntervalMs: Int64
+    ) -> MemorySamplePart? {
+        let batch = NumberedRows()
+        number(rows, into: batch)
+        let part = convert(batch, precisionBits: precisionBits, dedupIntervalMs: dedupIntervalMs)
+        trim()
+        return part
     }
-    batch.pieces = []
-    batch.count = 0
-    let blocks = UnsafeMutableBufferPointer<MemorySamplePart.Block>.allocate(capacity: blocksMax)
-    let blocksCount = makeBlocks(
-      blocks, timestamps, values, precisionBits: precisionBits, dedupIntervalMs: dedupIntervalMs)
-    return MemorySamplePart(
-      taking: UnsafeMutableBufferPointer(start: blocks.baseAddress, count: blocksCount),
-      timestamps: timestamps,
-      values: values, capacity: count)
-  }
 
-  private func countRows(_ numbers: UnsafePointer<UInt32>, _ count: Int) {
-    for index in 0..<count { ranks.counts[Int(numbers[index])] &+= 1 }
-  }
+    // MARK: numbering
 
-  /// Turns counts into places. Returns how many blocks there can be, and how many series have rows.
-  private func placeSeries() -> (blocks: Int, series: Int) {
-    var place: UInt32 = 0
-    var blocks = 0
-    var series = 0
-    let prefetched = ranks.count &- RowConverter.prefetchDistance
-    for rank in 0..<ranks.count {
-      if rank < prefetched {
-        ci_prefetch(ranks.counts + Int(ranks.order[rank &+ RowConverter.prefetchDistance]))
-      }
-      let number = Int(ranks.order[rank])
-      let count = ranks.counts[number]
-      ranks.counts[number] = place
-      place &+= count
-      if count > 0 {
-        series &+= 1
-        blocks &+= (Int(count) &+ SampleLimits.blockRowsMax &- 1) / SampleLimits.blockRowsMax
-      }
-    }
-    return (blocks, series)
-  }
-
-  private func scatter(
-    _ piece: NumberedRows.Piece, _ timestamps: UnsafeMutablePointer<Int64>,
-    _ values: UnsafeMutablePointer<Int64>
-  ) {
-    let (numbers, fromTimestamps, fromValues) = (piece.numbers, piece.timestamps, piece.values)
-    // First the places of later rows, then, of those a bit nearer, the memory at these places.
-    let far = 2 &* RowConverter.prefetchDistance
-    for index in 0..<piece.count {
-      if index &+ far < piece.count {
-        ci_prefetch(ranks.counts + Int(numbers[index &+ far]))
-        let place = Int(ranks.counts[Int(numbers[index &+ RowConverter.prefetchDistance])])
-        ci_prefetch(timestamps + place)
-        ci_prefetch(values + place)
-      }
-      let number = Int(numbers[index])
-      let place = Int(ranks.counts[number])
-      ranks.counts[number] = UInt32(truncatingIfNeeded: place &+ 1)
-      (timestamps + place).initialize(to: fromTimestamps[index])
-      (values + place).initialize(to: fromValues[index])
-    }
-  }
-
-  /// Makes blocks of the runs of rows. `counts` are where runs end, and become zero. Returns the number of blocks.
-  private mutating func makeBlocks(
-    _ blocks: UnsafeMutableBufferPointer<MemorySamplePart.Block>,
-    _ timestamps: UnsafeMutablePointer<Int64>,
-    _ values: UnsafeMutablePointer<Int64>, precisionBits: Int, dedupIntervalMs: Int64
-  ) -> Int {
-    var blocksCount = 0
-    var next = 0  // first row not in a block
-    var target = 0  // where it goes: before `next` once rows have been dropped
-    let prefetched = ranks.count &- RowConverter.prefetchDistance
-    for rank in 0..<ranks.count {
-      if rank < prefetched {
-        let ahead = Int(ranks.order[rank &+ RowConverter.prefetchDistance])
-        ci_prefetch(ranks.counts + ahead)
-        ci_prefetch(ranks.tsids + ahead)
-      }
-      let number = Int(ranks.order[rank])
-      let end = Int(ranks.counts[number])
-      ranks.counts[number] = 0
-      if end == next { continue }
-      sorter.sort(timestamps + next, values + next, end &- next)
-      while next < end {
-        let count = min(end &- next, SampleLimits.blockRowsMax)
-        let exponent = DecimalCoding.integers(
-          values + next, count, into: values + next, exponents: exponents)
-        let kept = SampleColumns.deduplicate(
-          timestamps + next, values + next, count, intervalMs: dedupIntervalMs)
-        if target < next {
-          (timestamps + target).update(from: timestamps + next, count: kept)
-          (values + target).update(from: values + next, count: kept)
+    /// Appends rows to a batch of this converter.
+    mutating func number(_ rows: UnsafeBufferPointer<SampleRow>, into batch: NumberedRows) {
+        guard let start = rows.baseAddress else { return }
+        var done = 0
+        while done < rows.count {
+            let last = batch.pieces.count - 1
+            if last < 0 || batch.pieces[last].count == batch.pieces[last].capacity {
+                // Batches of few rows (many months at a time) begin small.
+                let wanted = last < 0 ? min(rows.count, NumberedRows.pieceRows) : NumberedRows.pieceRows
+                batch.pieces.append(
+                    wanted == NumberedRows.pieceRows
+                        ? free.popLast() ?? NumberedRows.make(wanted) : NumberedRows.make(wanted))
+                continue
+            }
+            let added = min(rows.count - done, batch.pieces[last].capacity - batch.pieces[last].count)
+            number(start + done, added, rows.count - done, batch.pieces[last])
+            batch.pieces[last].count += added
+            batch.count += added
+            done += added
         }
-        blocks.initializeElement(
-          at: blocksCount,
-          to: MemorySamplePart.Block(
-            tsid: ranks.tsids[number], start: UInt32(truncatingIfNeeded: target),
-            count: UInt32(truncatingIfNeeded: kept), exponent: exponent,
-            precisionBits: UInt8(truncatingIfNeeded: precisionBits)))
-        rowsDeduplicated &+= UInt64(count &- kept)
-        blocksCount &+= 1
-        next &+= count
-        target &+= kept
-      }
     }
-    return blocksCount
-  }
+
+    /// Fills the next `count` places of a piece; `known` rows can be read.
+    private mutating func number(
+        _ rows: UnsafePointer<SampleRow>, _ count: Int, _ known: Int, _ piece: NumberedRows.Piece
+    ) {
+        let (numbers, timestamps, values) = (
+            piece.numbers + piece.count, piece.timestamps + piece.count, piece.values + piece.count
+        )
+        var last = rows[0].tsid.metricID
+        var lastNumber = ranks.number(of: rows[0].tsid)
+        let prefetched = known &- RowConverter.prefetchDistance
+        for index in 0..<count {
+            if index < prefetched {
+                ranks.prefetch(rows[index &+ RowConverter.prefetchDistance].tsid.metricID)
+            }
+            let metricID = rows[index].tsid.metricID
+            if metricID != last {
+                lastNumber = ranks.number(of: rows[index].tsid)
+                last = metricID
+            }
+            (numbers + index).initialize(to: UInt32(truncatingIfNeeded: lastNumber))
+            (timestamps + index).initialize(to: rows[index].timestampMs)
+            (values + index).initialize(to: Int64(bitPattern: rows[index].value.bitPattern))
+        }
+    }
+
+    /// Forgets the series when many more are known than the batches since the last call had. Numbers lose their meaning, so
+    /// there must be no batch that is still to be converted.
+    mutating func trim() {
+        if ranks.count > 2 * seriesConverted + RowConverter.spareSeries { ranks.removeAll() }
+        seriesConverted = 0
+    }
+
+    /// Gives back the memory of converted batches.
+    mutating func giveBackMemory() {
+        for piece in free { NumberedRows.free(piece) }
+        free = []
+    }
+
+    // MARK: converting
+
+    /// Converts a batch, which is empty afterwards; nil when it was.
+    mutating func convert(
+        _ batch: NumberedRows, precisionBits: Int, dedupIntervalMs: Int64
+    ) -> MemorySamplePart? {
+        precondition(precisionBits >= 1 && precisionBits <= 64, "\(precisionBits) precision bits")
+        let count = batch.count
+        precondition(count < Int(Int32.max), "\(count) rows at once")
+        guard count > 0 else { return nil }
+        ranks.sortNewSeries()
+        for piece in batch.pieces { countRows(piece.numbers, piece.count) }
+        let timestamps = UnsafeMutablePointer<Int64>.allocate(capacity: count)
+        let values = UnsafeMutablePointer<Int64>.allocate(capacity: count)
+        let (blocksMax, seriesCount) = placeSeries()
+        seriesConverted += seriesCount
+        for piece in batch.pieces { scatter(piece, timestamps, values) }
+        for piece in batch.pieces {
+            if piece.capacity == NumberedRows.pieceRows, free.count < RowConverter.freePiecesMax {
+                var piece = piece
+                piece.count = 0
+                free.append(piece)
+            } else {
+                NumberedRows.free(piece)
+            }
+        }
+        batch.pieces = []
+        batch.count = 0
+        let blocks = UnsafeMutableBufferPointer<MemorySamplePart.Block>.allocate(capacity: blocksMax)
+        let blocksCount = makeBlocks(
+            blocks, timestamps, values, precisionBits: precisionBits, dedupIntervalMs: dedupIntervalMs)
+        return MemorySamplePart(
+            taking: UnsafeMutableBufferPointer(start: blocks.baseAddress, count: blocksCount),
+            timestamps: timestamps,
+            values: values, capacity: count)
+    }
+
+    private func countRows(_ numbers: UnsafePointer<UInt32>, _ count: Int) {
+        for index in 0..<count { ranks.counts[Int(numbers[index])] &+= 1 }
+    }
+
+    /// Turns counts into places. Returns how many blocks there can be, and how many series have rows.
+    private func placeSeries() -> (blocks: Int, series: Int) {
+        var place: UInt32 = 0
+        var blocks = 0
+        var series = 0
+        let prefetched = ranks.count &- RowConverter.prefetchDistance
+        for rank in 0..<ranks.count {
+            if rank < prefetched {
+                ci_prefetch(ranks.counts + Int(ranks.order[rank &+ RowConverter.prefetchDistance]))
+            }
+            let number = Int(ranks.order[rank])
+            let count = ranks.counts[number]
+            ranks.counts[number] = place
+            place &+= count
+            if count > 0 {
+                series &+= 1
+                blocks &+= (Int(count) &+ SampleLimits.blockRowsMax &- 1) / SampleLimits.blockRowsMax
+            }
+        }
+        return (blocks, series)
+    }
+
+    private func scatter(
+        _ piece: NumberedRows.Piece, _ timestamps: UnsafeMutablePointer<Int64>,
+        _ values: UnsafeMutablePointer<Int64>
+    ) {
+        let (numbers, fromTimestamps, fromValues) = (piece.numbers, piece.timestamps, piece.values)
+        // First the places of later rows, then, of those a bit nearer, the memory at these places.
+        let far = 2 &* RowConverter.prefetchDistance
+        for index in 0..<piece.count {
+            if index &+ far < piece.count {
+                ci_prefetch(ranks.counts + Int(numbers[index &+ far]))
+                let place = Int(ranks.counts[Int(numbers[index &+ RowConverter.prefetchDistance])])
+                ci_prefetch(timestamps + place)
+                ci_prefetch(values + place)
+            }
+            let number = Int(numbers[index])
+            let place = Int(ranks.counts[number])
+            ranks.counts[number] = UInt32(truncatingIfNeeded: place &+ 1)
+            (timestamps + place).initialize(to: fromTimestamps[index])
+            (values + place).initialize(to: fromValues[index])
+        }
+    }
+
+    /// Makes blocks of the runs of rows. `counts` are where runs end, and become zero. Returns the number of blocks.
+    private mutating func makeBlocks(
+        _ blocks: UnsafeMutableBufferPointer<MemorySamplePart.Block>,
+        _ timestamps: UnsafeMutablePointer<Int64>,
+        _ values: UnsafeMutablePointer<Int64>, precisionBits: Int, dedupIntervalMs: Int64
+    ) -> Int {
+        var blocksCount = 0
+        var next = 0  // first row not in a block
+        var target = 0  // where it goes: before `next` once rows have been dropped
+        let prefetched = ranks.count &- RowConverter.prefetchDistance
+        for rank in 0..<ranks.count {
+            if rank < prefetched {
+                let ahead = Int(ranks.order[rank &+ RowConverter.prefetchDistance])
+                ci_prefetch(ranks.counts + ahead)
+                ci_prefetch(ranks.tsids + ahead)
+            }
+            let number = Int(ranks.order[rank])
+            let end = Int(ranks.counts[number])
+            ranks.counts[number] = 0
+            if end == next { continue }
+            sorter.sort(timestamps + next, values + next, end &- next)
+            while next < end {
+                let count = min(end &- next, SampleLimits.blockRowsMax)
+                let exponent = DecimalCoding.integers(
+                    values + next, count, into: values + next, exponents: exponents)
+                let kept = SampleColumns.deduplicate(
+                    timestamps + next, values + next, count, intervalMs: dedupIntervalMs)
+                if target < next {
+                    (timestamps + target).update(from: timestamps + next, count: kept)
+                    (values + target).update(from: values + next, count: kept)
+                }
+                blocks.initializeElement(
+                    at: blocksCount,
+                    to: MemorySamplePart.Block(
+                        tsid: ranks.tsids[number], start: UInt32(truncatingIfNeeded: target),
+                        count: UInt32(truncatingIfNeeded: kept), exponent: exponent,
+                        precisionBits: UInt8(truncatingIfNeeded: precisionBits)))
+                rowsDeduplicated &+= UInt64(count &- kept)
+                blocksCount &+= 1
+                next &+= count
+                target &+= kept
+            }
+        }
+        return blocksCount
+    }
 }
 
 /// Sorts the rows of one series by timestamp, stably.
 struct TimestampSorter: ~Copyable {
-  private var timestamps: UnsafeMutablePointer<Int64>
-  private var values: UnsafeMutablePointer<Int64>
-  private var capacity = 0
+    private var timestamps: UnsafeMutablePointer<Int64>
+    private var values: UnsafeMutablePointer<Int64>
+    private var capacity = 0
 
-  /// Up to here by insertion, beyond by counting digits.
-  static let insertionMax = 48
+    /// Up to here by insertion, beyond by counting digits.
+    static let insertionMax = 48
 
-  init() {
-    timestamps = .allocate(capacity: 1)
-    values = .allocate(capacity: 1)
-  }
-
-  deinit {
-    timestamps.deallocate()
-    values.deallocate()
-  }
-
-  /// Sorts two columns by the first one.
-  @inline(__always) mutating func sort(
-    _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
-  ) {
-    var index = 1
-    while index < count, timestamps[index] >= timestamps[index &- 1] { index &+= 1 }
-    if index < count { sortUnsorted(timestamps, values, count) }
-  }
-
-  private mutating func sortUnsorted(
-    _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
-  ) {
-    if count <= TimestampSorter.insertionMax {
-      TimestampSorter.insertion(timestamps, values, count)
-    } else {
-      radix(timestamps, values, count)
+    init() {
+        timestamps = .allocate(capacity: 1)
+        values = .allocate(capacity: 1)
     }
-  }
 
-  private static func insertion(
-    _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
-  ) {
-    for index in 1..<count {
-      let (timestamp, value) = (timestamps[index], values[index])
-      var hole = index
-      while hole > 0, timestamps[hole &- 1] > timestamp {
-        timestamps[hole] = timestamps[hole &- 1]
-        values[hole] = values[hole &- 1]
-        hole &-= 1
-      }
-      timestamps[hole] = timestamp
-      values[hole] = value
+    deinit {
+        timestamps.deallocate()
+        values.deallocate()
     }
-  }
 
-  /// Least significant digit first, 8 bits each; digits that all rows share are skipped.
-  private mutating func radix(
-    _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
-  ) {
-    if capacity < count {
-      self.timestamps.deallocate()
-      self.values.deallocate()
-      capacity = max(count, 2 * capacity)
-      self.timestamps = .allocate(capacity: capacity)
-      self.values = .allocate(capacity: capacity)
+    /// Sorts two columns by the first one.
+    @inline(__always) mutating func sort(
+        _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
+    ) {
+        var index = 1
+        while index < count, timestamps[index] >= timestamps[index &- 1] { index &+= 1 }
+        if index < count { sortUnsorted(timestamps, values, count) }
     }
-    // The order of signed numbers is that of unsigned ones counted from the smallest.
-    var smallest = timestamps[0]
-    for index in 1..<count { smallest = min(smallest, timestamps[index]) }
-    var different: UInt64 = 0
-    let base = timestamps[0] &- smallest
-    for index in 1..<count {
-      different |= UInt64(bitPattern: (timestamps[index] &- smallest) ^ base)
-    }
-    var (from, to) = ((timestamps, values), (self.timestamps, self.values))
-    withUnsafeTemporaryAllocation(of: Int.self, capacity: 257) { places in
-      let places = places.baseAddress.unsafelyUnwrapped
-      var shift: UInt64 = 0
-      while shift < 64 {
-        defer { shift &+= 8 }
-        if (different &>> shift) & 0xFF == 0 { continue }
-        places.initialize(repeating: 0, count: 257)
-        for index in 0..<count {
-          places[TimestampSorter.digit(from.0[index] &- smallest, shift) &+ 1] &+= 1
+
+    private mutating func sortUnsorted(
+        _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
+    ) {
+        if count <= TimestampSorter.insertionMax {
+            TimestampSorter.insertion(timestamps, values, count)
+        } else {
+            radix(timestamps, values, count)
         }
-        for value in 1..<257 { places[value] &+= places[value &- 1] }
-        for index in 0..<count {
-          let digit = TimestampSorter.digit(from.0[index] &- smallest, shift)
-          let place = places[digit]
-          places[digit] = place &+ 1
-          (to.0 + place).initialize(to: from.0[index])
-          (to.1 + place).initialize(to: from.1[index])
-        }
-        swap(&from, &to)
-      }
     }
-    if from.0 != timestamps {
-      timestamps.update(from: from.0, count: count)
-      values.update(from: from.1, count: count)
-    }
-  }
 
-  @inline(__always) private static func digit(_ value: Int64, _ shift: UInt64) -> Int {
-    Int(truncatingIfNeeded: (UInt64(bitPattern: value) &>> shift) & 0xFF)
-  }
+    private static func insertion(
+        _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
+    ) {
+        for index in 1..<count {
+            let (timestamp, value) = (timestamps[index], values[index])
+            var hole = index
+            while hole > 0, timestamps[hole &- 1] > timestamp {
+                timestamps[hole] = timestamps[hole &- 1]
+                values[hole] = values[hole &- 1]
+                hole &-= 1
+            }
+            timestamps[hole] = timestamp
+            values[hole] = value
+        }
+    }
+
+    /// Least significant digit first, 8 bits each; digits that all rows share are skipped.
+    private mutating func radix(
+        _ timestamps: UnsafeMutablePointer<Int64>, _ values: UnsafeMutablePointer<Int64>, _ count: Int
+    ) {
+        if capacity < count {
+            self.timestamps.deallocate()
+            self.values.deallocate()
+            capacity = max(count, 2 * capacity)
+            self.timestamps = .allocate(capacity: capacity)
+            self.values = .allocate(capacity: capacity)
+        }
+        // The order of signed numbers is that of unsigned ones counted from the smallest.
+        var smallest = timestamps[0]
+        for index in 1..<count { smallest = min(smallest, timestamps[index]) }
+        var different: UInt64 = 0
+        let base = timestamps[0] &- smallest
+        for index in 1..<count {
+            different |= UInt64(bitPattern: (timestamps[index] &- smallest) ^ base)
+        }
+        var (from, to) = ((timestamps, values), (self.timestamps, self.values))
+        withUnsafeTemporaryAllocation(of: Int.self, capacity: 257) { places in
+            let places = places.baseAddress.unsafelyUnwrapped
+            var shift: UInt64 = 0
+            while shift < 64 {
+                defer { shift &+= 8 }
+                if (different &>> shift) & 0xFF == 0 { continue }
+                places.initialize(repeating: 0, count: 257)
+                for index in 0..<count {
+                    places[TimestampSorter.digit(from.0[index] &- smallest, shift) &+ 1] &+= 1
+                }
+                for value in 1..<257 { places[value] &+= places[value &- 1] }
+                for index in 0..<count {
+                    let digit = TimestampSorter.digit(from.0[index] &- smallest, shift)
+                    let place = places[digit]
+                    places[digit] = place &+ 1
+                    (to.0 + place).initialize(to: from.0[index])
+                    (to.1 + place).initialize(to: from.1[index])
+                }
+                swap(&from, &to)
+            }
+        }
+        if from.0 != timestamps {
+            timestamps.update(from: from.0, count: count)
+            values.update(from: from.1, count: count)
+        }
+    }
+
+    @inline(__always) private static func digit(_ value: Int64, _ shift: UInt64) -> Int {
+        Int(truncatingIfNeeded: (UInt64(bitPattern: value) &>> shift) & 0xFF)
+    }
 }

@@ -115,6 +115,17 @@ import Testing
         }
     }
 
+    /// Timestamps that belong to no partition have a month, too, that contains them.
+    @Test func everyTimestampHasAMonth() {
+        for timestamp in [Int64.min, -1 << 60, -62_167_219_200_001, 253_402_300_800_000, 1 << 60, .max] {
+            let month = SampleMonth(timestampMs: timestamp)
+            #expect(month.contains(timestamp) && SampleMonth(name: month.name) == nil)
+            #expect(!month.overlaps(0, 1 << 42))
+        }
+        #expect(SampleMonth(timestampMs: -62_167_219_200_000).name == "0000_01")
+        #expect(SampleMonth(timestampMs: 253_402_300_799_999).name == "9999_12")
+    }
+
     /// Every month borders on the next one.
     @Test func monthsFollowEachOther() {
         var month = SampleMonth(timestampMs: -62_135_596_800_000)  // year 1

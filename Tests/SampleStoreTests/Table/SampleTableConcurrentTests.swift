@@ -163,7 +163,7 @@ import Testing
         try table.flush()
         table.dropOldPartitions()
         table.removeDropped(evenIfHeld: false)
-        // October 22 is still within the retention of 40 days on December 11? No: it ends on November 1.
+        // On December 11 the retention of 40 days begins on November 1: October is gone.
         let found = try table.rows(of: series)
         #expect(found.allSatisfy { $0.timestamp >= TableFixture.start })
         #expect(

@@ -39,7 +39,7 @@ import Testing
     private static func fixture(_ files: any FileSystem, now: Int64 = TableFixture.start) throws -> TableFixture {
         var options = SampleTableOptions.tiny(memory: 2400)
         options.retentionMs = 40 * day
-        options.smallPartBytesMax = 1200
+        options.smallPartBytesMax = 600
         return try TableFixture(options, files: files, now: now)
     }
 
@@ -74,7 +74,7 @@ import Testing
                 table.runDueTasks()
             }
             if step == 21 {
-                fixture.advance(ms: 8 * day)
+                fixture.advance(ms: 15 * day)
                 progress.now = fixture.clock.unixMilliseconds
                 table.runDueTasks()
             }
@@ -137,8 +137,8 @@ import Testing
         let first = try Self.fixture(base)
         try first.table.close()
         var crashes = 0
-        // Every operation in the long run, a seventh of them in each test.
-        var crashAt = base.operationCount + 1 + Int(seed % 7)
+        // Every operation in the long run, a thirteenth of them with each seed.
+        var crashAt = base.operationCount + 1 + Int(seed % 13)
         while true {
             let disk = base.snapshot()
             disk.faults = FaultPlan(crashAtOperation: crashAt)
@@ -151,9 +151,9 @@ import Testing
             }
             if !hasCrashed { break }
             crashes += 1
-            crashAt += 7
+            crashAt += 13
         }
-        #expect(crashes > 60)
+        #expect(crashes > 40)
     }
 
     /// A crash while recovering from a crash.
@@ -185,7 +185,7 @@ import Testing
         let first = try Self.fixture(base)
         try first.table.close()
         var faults = 0
-        var failAt = base.operationCount + 1 + Int(seed % 11)
+        var failAt = base.operationCount + 1 + Int(seed % 17)
         while true {
             let disk = base.snapshot()
             disk.faults = FaultPlan(rules: [.at(failAt, error: kind)])
@@ -205,9 +205,9 @@ import Testing
                 "seed \(seed), operation \(failAt), \(progress.errors)")
             if isOver { break }
             faults += 1
-            failAt += 11
+            failAt += 17
         }
-        #expect(faults > 30)
+        #expect(faults > 25)
     }
 
     /// Reads fail for a while: searches say so, merges are tried again, nothing is lost.

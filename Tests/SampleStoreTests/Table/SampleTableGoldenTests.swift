@@ -240,6 +240,13 @@ import Testing
             try Golden.copyTable("samples/parts/" + good, to: partition + "/" + good)
             let damaged = try DamagedFixture.name(golden)
             _ = try DamagedFixture.copy(golden, to: partition + "/" + damaged)
+            if !damaged.contains("_") {
+                // Nothing that anybody wrote as a part: somebody has to look.
+                #expect(throws: StorageError.self, "\(name)") {
+                    try Self.open(directory.path("data"), damaged: directory.path("damaged"))
+                }
+                continue
+            }
             let log = Protected<[String]>([])
             let table = try Self.open(
                 directory.path("data"), damaged: directory.path("damaged"),
@@ -284,9 +291,10 @@ import Testing
             } else if opens {
                 #expect(try golden["stream"].string == "ok", "\(name)")
             }
-            let goodRows = try table.partitions.withLock { $0.listed }.flatMap { $0.state.list.small }
-                .filter { Paths.lastComponent($0.path) != damaged }.map { try Fixture.streamRows($0).count }
-            #expect(goodRows.reduce(0, +) >= 20, "\(name)")
+            // Blocks that only a decoder finds damaged are copied by a merge as they are; the good rows are there in any case.
+            let goodRows = table.partitions.withLock { $0.listed }.flatMap { $0.state.list.small }
+                .filter { Paths.lastComponent($0.path) != damaged }.reduce(0) { $0 + $1.totals.rows }
+            #expect(goodRows >= 20, "\(name)")
             try table.close()
         }
         #expect(setAside > 20 && excluded > 20 && searchErrors > 20, "\(setAside), \(excluded), \(searchErrors)")

@@ -380,7 +380,7 @@ import Testing
             try fixture.table.add(Self.scrape(0..<4, Self.start - Int64(9 - day) * Self.day))
             try fixture.table.flush()
         }
-        fixture.advance(ms: 2 * Self.day + 1)  // the first of the three is past retention
+        fixture.advance(ms: Self.day + 1)  // the first of the three is past retention
         fixture.table.runDueTasks()
         let metrics = fixture.table.metrics
         #expect(metrics.small.fileParts == 2 && metrics.small.rowsDeleted == 4)
