@@ -64,14 +64,15 @@ final class TestServer: @unchecked Sendable {
     /// A connection behind its handshake.
     func insert(compressed: Bool = false) throws -> TestSocket {
         let socket = try TestSocket(port: server.insertPort)
-        try socket.send(Array("vminsert.02".utf8) + [compressed ? 1 : 0] + Array("ok".utf8))
+        let flag: [UInt8] = [compressed ? 1 : 0]
+        try socket.send(WirePort.vminsert.hello + flag + Array("ok".utf8))
         guard try socket.receive(5) == Array("okok".utf8) + [0] else { throw TestSupportError("no handshake") }
         return socket
     }
 
     func select() throws -> TestSocket {
         let socket = try TestSocket(port: server.selectPort)
-        try socket.send(Array("vmselect.01".utf8) + [0] + Array("ok".utf8))
+        try socket.send(WirePort.vmselect.hello + [0] + Array("ok".utf8))
         guard try socket.receive(5) == Array("okok".utf8) + [1] else { throw TestSupportError("no handshake") }
         return socket
     }
@@ -86,9 +87,13 @@ final class TestServer: @unchecked Sendable {
         _ first: Int, rows: Int, nameBytes: Int = 20, through encoder: inout StreamEncoder
     ) -> [UInt8] {
         var writer = PacketWriter()
-        let name =
-            [UInt8](repeating: 0, count: 8) + [0, 0] + [UInt8(nameBytes >> 8), UInt8(nameBytes & 255)]
-            + [UInt8](repeating: 65, count: nameBytes)
+        // Tenant 0:0, and a metric name of so many bytes.
+        var raw = RawBuffer()
+        raw.appendBigEndian(UInt64(0))
+        raw.appendBigEndian(UInt16(0))
+        raw.appendBigEndian(UInt16(nameBytes))
+        raw.append([UInt8](repeating: 65, count: nameBytes))
+        let name = raw.array()
         name.withUnsafeBytes { name in
             for row in 0..<rows { writer.add(name: name, timestampMs: 1_642_464_000_000, value: Double(first + row)) }
         }
