@@ -34,7 +34,10 @@ import Testing
                         }
                         first += count
                     }
-                    #expect(values == (0..<23).map { Double($0 % 5) * 100 + Double($0 / 5) })
+                    let wanted: [Double] = (0..<23).map { (row: Int) -> Double in
+                        Double(row % 5) * 100 + Double(row / 5)
+                    }
+                    #expect(values == wanted)
                 }
             }
         }
