@@ -195,7 +195,7 @@ extension ProcessWideTests {
         @Test func historyArrivesBackwards() throws {
             let record = try Self.run("backfill-ooo", ["targets=2", "rounds=70", "known_rounds=0"])
             #expect(record.observed.rows == 20 * 70 * 24 && record.figure("rows_too_old") == 0)
-            #expect(record.figure("sample_partitions") == 4 && record.figure("sample_rows") == 20 * 70 * 24)
+            #expect(record.figure("sample_partitions") == 3 && record.figure("sample_rows") == 20 * 70 * 24)
             #expect(record.observed.readBackRowsWrong == 0)
             #expect((record.figure("per_day_entries_written") ?? 0) >= 20 * 70)
         }

@@ -19,14 +19,17 @@ struct PacketRows {
 
     @inline(__always) func forEach(_ body: (MetricRow) -> Void) {
         var place = first % round.count
-        let repetition = Double(first / round.count)
+        var repetition = Double(first / round.count)
         for _ in 0..<count {
             var row = round[place]
             row.timestampMs = timestampMs
             row.value += repetition
             body(row)
             place &+= 1
-            if place == round.count { place = 0 }
+            if place == round.count {
+                place = 0
+                repetition += 1
+            }
         }
     }
 }
