@@ -82,7 +82,7 @@ import Workloads
     }
 
     @Test func drawsBarsOfEachPanelToItsOwnScale() {
-        let text = "CPU\tours\t2\nCPU\tpeer <1>\t4\nnot a line\nsize\tours\t-\nsize\tpeer\t1000\n"
+        let text = "CPU\tours\t2\nCPU\tpeer <1>\t4\nnot a line\nsize\tours\t-\nsize\tpeer <1>\t1000\n"
         let panels = BarChart.panels(text)
         #expect(panels.map(\.title) == ["CPU", "size"])
         #expect(panels[0].bars.map(\.text) == ["2.00", "4.00"] && panels[1].bars[0].value == nil)
