@@ -44,7 +44,10 @@ extension Table {
         guard let space = try? freeSpace() else { return false }
         let limit = min(space / UInt64(workerCount), MergePolicy.outputBytesMax)
         let sources = state.beginMerge { sizes, isMerging in
-            PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: final)
+            let choice = PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: final)
+            // Many tiny parts beside a few large ones: better a merge that gains less than parts without end.
+            return choice.isEmpty && !final
+                ? PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: true) : choice
         }
         guard !sources.isEmpty else { return false }
         do throws(StorageError) {
