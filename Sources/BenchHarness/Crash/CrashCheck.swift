@@ -122,9 +122,16 @@ public enum CrashCheck {
         for (run, report) in runs { seen[run] = Array(repeating: [], count: report.batches.count) }
         var (rowCount, invented, doubled) = (0, 0, 0)
         var reader = SampleReader(engine)
+        // Rows come series by series.
+        var lastName: [UInt8] = []
+        var lastPlace: (run: Int, thread: Int, series: Int)?
         try reader.forEachRow(try SeriesTSIDs.all(engine)) { canonical, timestampMs, value in
             rowCount += 1
-            guard let place = place(canonical), let report = runs[place.run], place.thread < report.batches.count,
+            if !canonical.elementsEqual(lastName) {
+                lastName = Array(canonical)
+                lastPlace = place(canonical)
+            }
+            guard let place = lastPlace, let report = runs[place.run], place.thread < report.batches.count,
                 value >= 0, value < 1e9, value == value.rounded(),
                 report.stream.timestampMs(number: Int(value)) == timestampMs,
                 report.stream.series(thread: place.thread, number: Int(value)) == place.series
