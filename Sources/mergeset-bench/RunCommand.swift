@@ -68,7 +68,10 @@ struct Run: ParsableCommand {
         help: "At the end merge all parts into one and compare sizes and contents. Default: for size s.")
     var forceMerge: Bool?
     @Option(
-        help: "Rows a second that are due, ready or not (open loop). Default: closed loop. The round in which all series are new is always closed.")
+        help: """
+            Rows a second that are due, ready or not (open loop). Default: closed loop. The round in which all series are \
+            new is always closed; with --target it holds for the known rows.
+            """)
     var rate: Double?
     @Flag(help: "Look for the highest sustainable rate first, then run at it.")
     var findMaxRate = false
@@ -132,6 +135,7 @@ struct Run: ParsableCommand {
             if var options = load.options {
                 options.seed = seed
                 options.data = data
+                options.rowsPerSecond = rate ?? 0
                 let isQuiet = quiet
                 return try LoadDriver.run(
                     request, options, files: RealFileSystem(), print: { StatusDisplay.writeOutput($0) },

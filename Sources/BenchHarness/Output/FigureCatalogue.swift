@@ -34,7 +34,8 @@ public enum FigureCatalogue {
 
     /// All chapters.
     public static let groups = [
-        rate, arrivals, cpu, rows, rowCaches, amplification, byNamespace, space, samples, restart, searches, caches, search,
+        rate, arrivals, cpu, rows, rowCaches, amplification, byNamespace, space, samples, restart, searches, caches,
+        search,
         memory, yardsticks, harness,
     ]
 

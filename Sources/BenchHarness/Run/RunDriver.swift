@@ -101,7 +101,8 @@ public enum RunDriver {
 
     /// Rates are for rows in live mode.
     private static func checkArrivals(_ request: RunRequest, _ plan: Plan) throws(HarnessError) {
-        let option = request.rateSearch != nil ? "--find-max-rate" : request.options.rowsPerSecond != nil ? "--rate" : nil
+        let rate = request.options.rowsPerSecond == nil ? nil : "--rate"
+        let option = request.rateSearch == nil ? rate : "--find-max-rate"
         guard let option else { return }
         guard case .series = plan, request.options.path == .rows else {
             throw HarnessError(.usage, "\(option) goes with profiles of rows and --path rows")

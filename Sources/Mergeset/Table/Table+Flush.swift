@@ -50,8 +50,8 @@ extension Table {
         guard let last = unfinishedFlushes.lastIndex(where: { $0.firstRunBehind <= oldest }) else { return hasFlushed }
         options.flushObserver?.didFlush(through: unfinishedFlushes[last].number)
         unfinishedFlushes.removeFirst(last + 1)
-            return hasFlushed
-        }
+        return hasFlushed
+    }
 
     /// The number of the oldest run that is not durable. A run leaves its shard for the list, so the shards come first.
     private func oldestRun() -> UInt64? {
