@@ -301,7 +301,13 @@ struct RunBuilder: ~Copyable {
         for index in 0..<RunBuilder.laneCount {
             let rows: RefListBox? = index == 1 ? tagRows[0] : index == 6 ? tagRows[1] : nil
             let hasRows = (rows?.list.count ?? 0) > 0
-            if lanes[index].isJoined, !lanes[index].isSorted || hasRows { lanes[index].makeWhole(in: &arena) }
+            if lanes[index].isJoined, !lanes[index].isSorted || hasRows {
+                // Taken out for a moment: a lane and the arena are both parts of the builder.
+                var whole = RawBuffer()
+                swap(&whole, &arena)
+                lanes[index].makeWhole(in: &whole)
+                swap(&whole, &arena)
+            }
             let base = UnsafeRawPointer(arena.base)
             if !lanes[index].isSorted {
                 let scratch = UnsafeMutableBufferPointer<ItemRef>.allocate(capacity: lanes[index].refs.count)

@@ -21,7 +21,7 @@ public struct TableOptions: Sendable {
     /// Bytes of memory that sealed runs take when a flush starts; adding waits at half as many again, those being flushed
     /// included. Open runs come on top: they are sealed at a size at which all of them take no more than half of this
     /// (or a MiB each).
-    public var memoryBytesMax = 64 << 20
+    public var memoryBytesMax = 52_000_000
     /// Items are made durable at the latest after this time, plus the time the flush takes (live mode; virtual time in
     /// deterministic mode).
     public var flushIntervalNanoseconds: UInt64 = 1_000_000_000
