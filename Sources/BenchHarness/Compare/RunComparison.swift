@@ -64,7 +64,7 @@ public struct RunComparison: Sendable {
     public let changes: [FigureChange]
     /// Figures that both have.
     public let figures: Int
-    /// Whether both stored the same.
+    /// Whether both stored the same; true when that cannot be told.
     public let hasSameStore: Bool
 
     /// - Throws: `.notComparable`.
@@ -82,7 +82,9 @@ public struct RunComparison: Sendable {
         changes.sort { (order.firstIndex(of: $0.kind)!, $0.name) < (order.firstIndex(of: $1.kind)!, $1.name) }
         self.changes = changes
         figures = shared
-        hasSameStore = first.observed.storeDigest == second.observed.storeDigest
+        // With several ingest threads series get their ids in the order in which the threads come.
+        hasSameStore =
+            first.observed.storeDigest == second.observed.storeDigest || first.threads > 1 || second.threads > 1
     }
 
     private static func change(_ name: String, _ a: FigureValue?, _ b: FigureValue?) -> FigureChange? {
