@@ -3,6 +3,7 @@
 // Threads: any; a handler belongs to the event loop of its connection.
 
 import NIOCore
+import StorageRuntime
 import Synchronization
 
 /// Counters of one listener and its connections.
@@ -30,7 +31,7 @@ public final class ListenerCounters: Sendable {
 
     /// The counters under their production names.
     public var metrics: [NodeMetric] {
-        let labels = "name=\(NodeMetric.label(name)), addr=\(NodeMetric.label(address))"
+        let labels = "name=\(MetricLabel.quoted(name)), addr=\(MetricLabel.quoted(address))"
         func error(_ type: String, _ value: UInt64) -> NodeMetric {
             NodeMetric("vm_tcplistener_errors_total{\(labels), type=\"\(type)\"}", value)
         }

@@ -16,20 +16,6 @@ public struct NodeMetric: Sendable, Equatable {
     /// A metric with a count.
     public init(_ series: String, _ value: some BinaryInteger) { self.init(series, Double(value)) }
 
-    /// The value of a label between quotes, as it stands in a series.
-    public static func label(_ text: String) -> String {
-        var quoted = "\""
-        for character in text.unicodeScalars {
-            switch character {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            default: quoted.unicodeScalars.append(character)
-            }
-        }
-        return quoted + "\""
-    }
-
     /// The value as text: whole numbers without an exponent, others in the shortest form that reads back.
     public var valueText: String {
         if value == value.rounded(), abs(value) < 9e15 { return String(Int64(value)) }

@@ -99,8 +99,8 @@ final class LogWriter: Sendable {
                 if counted.lines == limit + 1 { return "suppressing log message with rate limit=\(limit): " }
             }
             let series =
-                "vm_log_messages_total{app_version=\(NodeMetric.label(version)), level=\"\(level.name)\", "
-                + "location=\(NodeMetric.label(place))}"
+                "vm_log_messages_total{app_version=\(MetricLabel.quoted(version)), level=\"\(level.name)\", "
+                + "location=\(MetricLabel.quoted(place))}"
             state.counts[series, default: 0] += 1
             return ""
         }

@@ -7,6 +7,7 @@
 import NodeSupport
 import StorageBytes
 import StorageEngine
+import StorageRuntime
 
 enum NodePages {
     /// Lines of `/flags`: flags that were set, by name.
@@ -30,7 +31,7 @@ enum NodePages {
         for flag in FlagTable.all {
             let isSet = flags.explicit[flag.name] != nil
             text +=
-                "flag{name=\(NodeMetric.label(flag.name)), value=\(NodeMetric.label(flags.shown(flag))), "
+                "flag{name=\(MetricLabel.quoted(flag.name)), value=\(MetricLabel.quoted(flags.shown(flag))), "
                 + "is_set=\"\(isSet)\"} 1\n"
         }
         return text
@@ -41,7 +42,7 @@ enum NodePages {
         engine.metricLines.map { line in
             let labels = line.labels.map { label in
                 // The path is shown as it was given.
-                label.key + "=" + NodeMetric.label(label.key == "path" ? path : label.value)
+                label.key + "=" + MetricLabel.quoted(label.key == "path" ? path : label.value)
             }
             let series = labels.isEmpty ? line.name : line.name + "{" + labels.joined(separator: ", ") + "}"
             return NodeMetric(series, line.value)

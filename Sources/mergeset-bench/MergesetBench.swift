@@ -10,7 +10,7 @@ import Workloads
 struct MergesetBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mergeset-bench",
-        abstract: "Benchmarks of the index storage under production-shaped workloads.",
+        abstract: "Benchmarks of the storage under production-shaped workloads.",
         discussion: """
             Examples:
               mergeset-bench run                            k8s-pods, size m
@@ -26,10 +26,10 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench gate                           is it worse than the thresholds?
               mergeset-bench generate k8s-pods --size s --format jsonl -o f
 
-            Exit codes: 0 pass, 64 wrong use, 65 bad profile or input, 66 not comparable, 69 a
-            tool is missing, 70 wrong answer of the engine, 73 output cannot be made, 74 input/output error, 75 data directory
-            in use, 130 interrupted. 2, 3 and 4 are verdicts of comparisons: regression,
-            inconclusive, improvements.
+            Exit codes: 0 pass, 64 wrong use, 65 bad profile or input, 66 not comparable,
+            69 a tool is missing, 70 wrong answer of the engine, 73 output cannot be made,
+            74 input/output error, 75 data directory in use, 130 interrupted. 2, 3 and 4 are
+            verdicts of comparisons: regression, inconclusive, improvements.
             """,
         subcommands: [
             Run.self, Report.self, CompareRuns.self, RunGate.self, ThresholdsCommand.self, Rates.self, Micro.self,

@@ -206,4 +206,22 @@ import Testing
         #expect(first.0.record == second.0.record)
         #expect(first.0.counters == second.0.counters)
     }
+
+    /// Parts of which each is half as large again as the one before leave no merge of many that would be worth it; their
+    /// number stays small all the same.
+    @Test func unevenPartsDoNotPileUp() throws {
+        let files = SimulatedFileSystem()
+        let table = try Self.open(files, "/t", TableOptions(), .deterministic(seed: 1))
+        var random = SplitMix64(seed: 1)
+        var items = 0
+        for size in sequence(first: 20, next: { $0 * 3 / 2 }).prefix(18) {
+            try table.add((0..<size).map { _ in withUnsafeBytes(of: (random.next(), random.next())) { Array($0) } })
+            try table.flush()
+            items += size
+        }
+        try table.settle()
+        let metrics = table.metrics
+        #expect(metrics.parts <= 15 && metrics.items == UInt64(items), "\(metrics.parts) parts")
+        try table.close()
+    }
 }

@@ -29,7 +29,7 @@ import Testing
         #expect(NodeMetric("a", 17).valueText == "17")
         #expect(NodeMetric("a", 0.5).valueText == "0.5")
         #expect(NodeMetric("a", -3.0).valueText == "-3")
-        #expect(NodeMetric.label("a\"b\\c\nd") == "\"a\\\"b\\\\c\\nd\"")
+        #expect(MetricLabel.quoted("a\"b\\c\nd") == "\"a\\\"b\\\\c\\nd\"")
     }
 
     @Test func histogramBuckets() {

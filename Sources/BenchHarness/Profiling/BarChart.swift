@@ -42,21 +42,21 @@ public enum BarChart {
         var body = ""
         for panel in panels {
             y += panelGap
-            body += "<text x=\"10\" y=\"\(Int(y))\" font-weight=\"bold\">\(FlameGraph.escaped(panel.title))</text>\n"
+            body += "<text x=\"10\" y=\"\(Int(y))\" font-weight=\"bold\">\(XMLText.escape(panel.title))</text>\n"
             y += 8
             let most = max(panel.bars.compactMap(\.value).max() ?? 1, 1e-300)
             for bar in panel.bars {
                 let colour = (labels.firstIndex(of: bar.label) ?? 0) % 5
                 let length = (bar.value ?? 0) / most * (width - labelWidth - 120)
                 body += "<text x=\"\(Int(labelWidth - 8))\" y=\"\(Int(y + 13))\" text-anchor=\"end\">"
-                body += FlameGraph.escaped(bar.label) + "</text>"
+                body += XMLText.escape(bar.label) + "</text>"
                 if bar.value != nil {
                     body +=
                         "<rect x=\"\(Int(labelWidth))\" y=\"\(Int(y + 2))\" width=\"\(TextFormat.fixed(max(length, 1), 1))\" "
                     body += "height=\"\(Int(barHeight - 4))\" class=\"b\(colour)\"/>"
                 }
                 body += "<text x=\"\(TextFormat.fixed(labelWidth + length + 6, 1))\" y=\"\(Int(y + 13))\">"
-                body += FlameGraph.escaped(bar.text) + "</text>\n"
+                body += XMLText.escape(bar.text) + "</text>\n"
                 y += barHeight
             }
         }
@@ -69,7 +69,7 @@ public enum BarChart {
             .b0 { fill: #d1603d } .b1 { fill: #4878a8 } .b2 { fill: #6a9c5b } .b3 { fill: #8d6aa6 } .b4 { fill: #a08a4a }
             @media (prefers-color-scheme: dark) { svg { background: #1b1b1b; color: #ddd } }
             </style>
-            <text x="10" y="24" font-size="15">\(FlameGraph.escaped(title))</text>
+            <text x="10" y="24" font-size="15">\(XMLText.escape(title))</text>
             \(body)</svg>
 
             """

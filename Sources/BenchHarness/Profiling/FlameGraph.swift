@@ -55,8 +55,8 @@ public enum FlameGraph {
             svg { background: #1b1b1b; color: #ddd } g:hover rect { stroke: #fff }
             }
             </style>
-            <text x="\(Int(margin))" y="18" font-size="14">\(escaped(title))</text>
-            <text x="\(Int(margin))" y="35">\(escaped(subtitle(stacks, unit)))</text>
+            <text x="\(Int(margin))" y="18" font-size="14">\(XMLText.escape(title))</text>
+            <text x="\(Int(margin))" y="35">\(XMLText.escape(subtitle(stacks, unit)))</text>
 
             """
         // Rows grow upwards: the group is moved down by the height of the picture.
@@ -86,13 +86,13 @@ public enum FlameGraph {
             tip += "; base \(TextFormat.count(node.baseTotal)), \(change >= 0 ? "+" : "")\(TextFormat.percent(change))"
             tip += " of the base's total"
         }
-        var text = "<g class=\"f\"><title>\(escaped(tip))</title>"
+        var text = "<g class=\"f\"><title>\(XMLText.escape(tip))</title>"
         text += "<rect x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(max(frameWidth - 0.4, 0.2)))\" "
         text += "height=\"\(number(rowHeight - 1))\" fill=\"\(colour(stacks, node, name))\"/>"
         let room = Int((frameWidth - 6) / characterWidth)
         if room >= 3 {
             let label = name.count <= room ? name : name.prefix(room - 2) + ".."
-            text += "<text x=\"\(number(x + 3))\" y=\"\(number(y + 12))\">\(escaped(String(label)))</text>"
+            text += "<text x=\"\(number(x + 3))\" y=\"\(number(y + 12))\">\(XMLText.escape(String(label)))</text>"
         }
         return text + "</g>\n"
     }
@@ -112,21 +112,4 @@ public enum FlameGraph {
     }
 
     private static func number(_ value: Double) -> String { TextFormat.fixed(value, 1) }
-
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            default:
-                // Characters that XML does not have would make the whole picture unreadable.
-                let isText = scalar.value >= 0x20 && scalar.value != 0x7F && scalar.value < 0xFFFE
-                result.unicodeScalars.append(isText || scalar.value > 0xFFFF ? scalar : "\u{FFFD}")
-            }
-        }
-        return result
-    }
 }

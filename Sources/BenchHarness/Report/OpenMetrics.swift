@@ -2,6 +2,8 @@
 // under their production names, each with the wall time of the run's end. `promtool tsdb create-blocks-from openmetrics`
 // takes it, and then stock dashboards do.
 
+import StorageRuntime
+
 /// Makes metrics.prom.
 enum OpenMetrics {
     /// The text. `unixSeconds` is the time of all samples.
@@ -20,22 +22,9 @@ enum OpenMetrics {
             var labels = sample.labels
             labels["profile"] = record.profile
             labels["size"] = record.size
-            let pairs = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\"\(escape($0.value))\"" }
+            let pairs = labels.sorted { $0.key < $1.key }.map { $0.key + "=" + MetricLabel.quoted($0.value) }
             text += "\(sample.name){\(pairs.joined(separator: ","))} \(BenchText.number(sample.value)) \(unixSeconds)\n"
         }
         return text + "# EOF\n"
-    }
-
-    private static func escape(_ value: String) -> String {
-        var text = ""
-        for character in value {
-            switch character {
-            case "\\": text += "\\\\"
-            case "\"": text += "\\\""
-            case "\n": text += "\\n"
-            default: text.append(character)
-            }
-        }
-        return text
     }
 }

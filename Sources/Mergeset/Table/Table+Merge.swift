@@ -41,7 +41,7 @@ extension Table {
     /// Chooses parts and merges them. Returns false when there was nothing to merge, or when it did not succeed.
     func mergeOnce(final: Bool) -> Bool {
         guard final || state.partsExpected > MergePolicy.partsKept else { return false }
-        guard let space = try? freeSpace() else { return false }
+        guard let space = try? freeSpace.bytes(path) else { return false }
         let limit = min(space / UInt64(workerCount), MergePolicy.outputBytesMax)
         let sources = state.beginMerge { sizes, isMerging in
             let choice = PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: final)
@@ -58,14 +58,6 @@ extension Table {
             state.endMerge(sources, nil)
             return false
         }
-    }
-
-    private func freeSpace() throws(StorageError) -> UInt64 {
-        let now = environment.clock.monotonicNanoseconds
-        if let known = state.freeSpace(now) { return known }
-        let space = try files.freeSpaceBytes(path)
-        state.setFreeSpace(space, now)
-        return space
     }
 
     /// Merges parts into a new one that replaces them on disk. The caller exchanges them in the list.

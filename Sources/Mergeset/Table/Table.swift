@@ -52,6 +52,7 @@ public final class Table: @unchecked Sendable {
     let state: TableState
     let flushLock = Lock()
     let snapshotLock = SharedLock()
+    let freeSpace: KnownFreeSpace
     private let directoryLock: any FileLock
     /// Numbers of new parts and transactions.
     let suffixes: UniqueIDs
@@ -119,6 +120,7 @@ public final class Table: @unchecked Sendable {
         self.environment = environment
         self.caches = caches
         directoryLock = lock
+        freeSpace = KnownFreeSpace(files, environment.clock)
         searchGate = options.searchGate ?? PauseGate()
         let processors = CPUCount.available()
         let shardCount = options.shardCount > 0 ? options.shardCount : processors

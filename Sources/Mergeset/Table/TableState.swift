@@ -47,7 +47,6 @@ final class TableState: @unchecked Sendable {
     var hasFailed: Bool { lock.withLock { fatal != nil } }
 
     private var sweptAt: UInt64 = 0
-    private var space: (bytes: UInt64, at: UInt64)?
 
     /// Whether two minutes have passed since this last said yes.
     func isSweepDue(_ now: UInt64) -> Bool {
@@ -57,13 +56,6 @@ final class TableState: @unchecked Sendable {
             return true
         }
     }
-
-    /// The free space asked for less than two seconds ago.
-    func freeSpace(_ now: UInt64) -> UInt64? {
-        lock.withLock { space.flatMap { now &- $0.at < 2_000_000_000 ? $0.bytes : nil } }
-    }
-
-    func setFreeSpace(_ bytes: UInt64, _ now: UInt64) { lock.withLock { space = (bytes, now) } }
 
     // MARK: sealing
 

@@ -21,26 +21,3 @@ struct SamplePartitions: Sendable {
         listed.insert(partition, at: place)
     }
 }
-
-/// Free space of directories, asked for every two seconds at most. Any thread.
-final class FreeSpace: Sendable {
-    private let files: any FileSystem
-    private let clock: any StorageClock
-    private let known = Protected<[String: (bytes: UInt64, at: UInt64)]>([:])
-
-    init(_ files: any FileSystem, _ clock: any StorageClock) {
-        self.files = files
-        self.clock = clock
-    }
-
-    /// Bytes that may still be written to the device of a directory.
-    func bytes(_ path: String) throws(StorageError) -> UInt64 {
-        let now = clock.monotonicNanoseconds
-        if let found = known.withLock({ $0[path] }), now &- found.at < SamplePolicy.freeSpaceNanoseconds {
-            return found.bytes
-        }
-        let bytes = try files.freeSpaceBytes(path)
-        known.withLock { $0[path] = (bytes, now) }
-        return bytes
-    }
-}

@@ -67,7 +67,7 @@ public final class SampleTable: @unchecked Sendable {
 
     /// Ascending by month. Partitions that were dropped and still have files are in the second list.
     let partitions: Protected<SamplePartitions>
-    let freeSpace: FreeSpace
+    let freeSpace: KnownFreeSpace
     let due = Protected(SampleDueTimes())
     let isStopping = Atomic<Bool>(false)
     /// Held shared by forced merges; closing waits for them.
@@ -162,7 +162,7 @@ public final class SampleTable: @unchecked Sendable {
         let arenaRows = min(max(options.memoryBytesMax / rowBytes / 8, 64), RowArena.capacityMax)
         arenas = RowArenaPool(arenaRows: arenaRows, countMax: 2 * shardCount + 2)
         self.partitions = Protected(SamplePartitions(listed: partitions))
-        freeSpace = FreeSpace(opener.files, environment.clock)
+        freeSpace = KnownFreeSpace(opener.files, environment.clock)
         let now = environment.clock.monotonicNanoseconds
         due.withLock { $0.start(now) }
 

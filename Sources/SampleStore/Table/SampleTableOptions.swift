@@ -72,8 +72,6 @@ public enum SamplePolicy {
     /// Least size at which a merge makes a big part, and the size in deterministic mode.
     static let smallPartBytesMin: UInt64 = 10_000_000,
         smallPartBytesDeterministic: UInt64 = 256_000_000
-    /// Free space is asked for at most this often.
-    static let freeSpaceNanoseconds: UInt64 = 2_000_000_000
     /// How often the tasks of ``SampleTable/runDueTasks()`` are due.
     static let retentionNanoseconds: UInt64 = 60_000_000_000,
         stalePartsNanoseconds: UInt64 = 420_000_000_000

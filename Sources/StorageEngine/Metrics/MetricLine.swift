@@ -9,6 +9,7 @@ import Mergeset
 import SampleStore
 import StorageBytes
 import StorageFiles
+import StorageRuntime
 
 /// A metric of a storage.
 public struct MetricLine: Sendable, Equatable {
@@ -30,18 +31,7 @@ public struct MetricLine: Sendable, Equatable {
     /// Name and labels as they are printed: `name{key="value"}`; backslashes, quotes and line ends in values are escaped.
     public var series: String {
         guard !labels.isEmpty else { return name }
-        let texts = labels.map { label in
-            var value = ""
-            for character in label.value {
-                switch character {
-                case "\\": value += "\\\\"
-                case "\"": value += "\\\""
-                case "\n": value += "\\n"
-                default: value.append(character)
-                }
-            }
-            return "\(label.key)=\"\(value)\""
-        }
+        let texts = labels.map { $0.key + "=" + MetricLabel.quoted($0.value) }
         return "\(name){\(texts.joined(separator: ","))}"
     }
 
