@@ -11,6 +11,8 @@ extension Profile {
         "churn.until", "churn.scrapes", "churn.deploys.services", "churn.deploys.every", "churn.deploys.share",
         "churn.deploys.step", "churn.deploys.burst", "churn.deploys.burst_at", "rotate_at", "cache.tsid_share",
         "visit.rows", "visit.step", "visit.duplicates", "visit.backward", "retention",
+        "searches.rate", "searches.series", "searches.window", "searches.wide_share", "searches.wide_series",
+        "searches.wide_window", "searches.load", "searches.seconds",
         "values.idle_counters", "values.constant_gauges", "expect.labels", "expect.name_bytes",
         "expect.new_per_row", "expect.value_bytes",
     ]
@@ -51,6 +53,7 @@ extension Profile {
             tsidCacheShare = nil
         }
         visit = try Profile.readVisit(&reader)
+        searches = try Profile.readSearches(&reader)
         let retention = try reader.span("retention", 0, in: 1...Profile.spanMax)
         retentionMs = retention > 0 ? retention : nil
         groups = try reader.int("groups", 1, in: 1...10_000)
@@ -118,6 +121,21 @@ extension Profile {
             duplicates: try inner.number("duplicates", 0, in: 0...1), isBackward: try inner.flag("backward", false))
         try inner.finish()
         return visit
+    }
+
+    private static func readSearches(_ reader: inout MapReader) throws(StorageError) -> Searches? {
+        guard var inner = try reader.map("searches") else { return nil }
+        let series = try inner.int("series", 100, in: 1...1_000_000)
+        let windowMs = try inner.span("window", 300_000, in: 1000...spanMax)
+        let searches = Searches(
+            perSecond: try inner.int("rate", nil, in: 1...1_000_000), series: series, windowMs: windowMs,
+            wideShare: try inner.number("wide_share", 0, in: 0...1),
+            wideSeries: try inner.int("wide_series", series, in: 1...1_000_000),
+            wideWindowMs: try inner.span("wide_window", windowMs, in: 1000...spanMax),
+            load: try inner.number("load", 0.5, in: 0.01...1), seconds: try inner.number("seconds", 5, in: 0.1...86_400)
+        )
+        try inner.finish()
+        return searches
     }
 
     private static func readSeries(_ reader: inout MapReader, _ perTarget: Int) throws(StorageError) -> Int {

@@ -47,6 +47,48 @@ public struct Profile: Sendable {
         public let isBackward: Bool
     }
 
+    /// Searches that run beside known rows, and the rows beside them.
+    public struct Searches: Sendable {
+        /// Searches a second, due whether the one before has ended or not.
+        public let perSecond: Int
+        /// Series of a search, drawn at random, and the time before now that it asks for.
+        public let series: Int, windowMs: Int64
+        /// Share of the searches that are wide; series and time of those.
+        public let wideShare: Double, wideSeries: Int, wideWindowMs: Int64
+        /// Rows that arrive beside them, as a share of what the machine can take.
+        public let load: Double
+        /// Seconds for which rows alone, searches alone, and both run.
+        public let seconds: Double
+
+        /// Searches of a number of series over the last five minutes, none of them wide; rows at half of what is possible.
+        public init(perSecond: Int, series: Int) {
+            self.init(
+                perSecond: perSecond, series: series, windowMs: 300_000, wideShare: 0, wideSeries: series,
+                wideWindowMs: 300_000, load: 0.5, seconds: 5)
+        }
+
+        init(
+            perSecond: Int, series: Int, windowMs: Int64, wideShare: Double, wideSeries: Int, wideWindowMs: Int64,
+            load: Double, seconds: Double
+        ) {
+            self.perSecond = perSecond
+            self.series = series
+            self.windowMs = windowMs
+            self.wideShare = wideShare
+            self.wideSeries = wideSeries
+            self.wideWindowMs = wideWindowMs
+            self.load = load
+            self.seconds = seconds
+        }
+
+        /// The same at another rate, or of another number of series.
+        public func with(perSecond: Int?, series: Int?) -> Searches {
+            Searches(
+                perSecond: perSecond ?? self.perSecond, series: series ?? self.series, windowMs: windowMs,
+                wideShare: wideShare, wideSeries: wideSeries, wideWindowMs: wideWindowMs, load: load, seconds: seconds)
+        }
+    }
+
     /// A metric name with the labels that the exporter gives it.
     public struct Family: Sendable {
         /// The metric name.
@@ -144,6 +186,8 @@ public struct Profile: Sendable {
     public let page: ReplayPage?
     /// Replacement of targets.
     public let churn: Churn
+    /// Searches beside known rows; nil for profiles without.
+    public let searches: Searches?
     /// Behaviour of the values.
     public let values: Values
     /// The configured shape.
@@ -207,6 +251,7 @@ public struct Profile: Sendable {
         }
         if visit.isBackward { line("order", "the latest round first") }
         if let retentionMs { line("retention", TimeText.span(retentionMs)) }
+        if let searches { line("searches", searches.text) }
         if let tsidCacheShare { line("cache", "TSID cache of \(Figures.short(tsidCacheShare)) x the bytes needed") }
         if !overrides.isEmpty { line("overrides", overrides.joined(separator: " ")) }
         for (index, source) in sources.enumerated() { line(index == 0 ? "sources" : "", source) }
@@ -216,6 +261,17 @@ public struct Profile: Sendable {
     private var tagText: String {
         let shown = tags.prefix(14).map(\.key).joined(separator: ", ")
         return tags.count > 14 ? shown + ", ..." : shown
+    }
+}
+
+extension Profile.Searches {
+    /// What is asked for, in words.
+    var text: String {
+        var text = "\(perSecond) a second, of \(series) series over the last \(TimeText.span(windowMs))"
+        if wideShare > 0 {
+            text += "; \(Figures.short(wideShare * 100)) % of \(wideSeries) series over \(TimeText.span(wideWindowMs))"
+        }
+        return text + "; rows beside them at \(Figures.short(load)) of what is possible, \(Figures.short(seconds)) s"
     }
 }
 

@@ -165,8 +165,8 @@ struct ThresholdsCommand: ParsableCommand {
 
 struct Rates: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "How often tier T3 of the gate errs on this machine.",
-        subcommands: [Record.self, Show.self])
+        abstract: "How often tier T3 of the gate errs on this machine, and whether exact figures repeat.",
+        subcommands: [Record.self, Show.self, Repeat.self, RepeatText.self])
 
     struct Record: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -220,6 +220,60 @@ struct Rates: ParsableCommand {
             try reporting {
                 let study = try RateStudy(try RecordedTimings.load(timings, RealFileSystem()))
                 StatusDisplay.writeOutput(format == .json ? study.json() : study.markdown())
+            }
+        }
+    }
+
+    struct Repeat: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Run cases of the gate several times: are exact figures the same, how near are instructions?",
+            discussion: "Exit codes: 0 when all repeat (instructions within 30 ppm), 2 when not.")
+
+        @Argument(help: "Cases of Benchmarks/gate.json. Default: all.")
+        var cases: [String] = []
+        @Option(help: "Deterministic runs of each case.")
+        var runs = 5
+        @Option(help: "How often the instructions of each region are counted; 0 needs no valgrind.")
+        var instructions = 5
+        @Option(name: .shortAndLong, help: "The file that gets everything as JSON.")
+        var output: String?
+        @Option(help: "Program or git revision that is run. Default: this program.")
+        var candidate: String?
+        @Option(help: "Directory of the profiles.")
+        var profiles: String?
+
+        func validate() throws {
+            if !(2...1000).contains(runs) { throw ValidationError("--runs \(runs): 2 to 1000.") }
+            if instructions != 0, !(2...1000).contains(instructions) {
+                throw ValidationError("--instructions \(instructions): 0, or 2 to 1000.")
+            }
+        }
+
+        func run() throws {
+            try reporting {
+                var request = GateRequest()
+                request.profiles = profiles
+                request.candidate = candidate
+                let files = RealFileSystem()
+                let gate = try Gate(request, files: files, tell: { StatusDisplay.writeError($0 + "\n") })
+                let study = try gate.repeatRuns(cases, runs: runs, instructions: instructions)
+                if let output { try files.replaceAtomically(Array(study.json().utf8), at: output) }
+                StatusDisplay.writeOutput(study.markdown())
+                if !study.isRepeating { throw ExitCode(ExitStatus.regression.rawValue) }
+            }
+        }
+    }
+
+    struct RepeatText: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "repeat-text", abstract: "Show what `rates repeat` has found.")
+
+        @Argument(help: "A file made by `rates repeat`.")
+        var study: String
+
+        func run() throws {
+            try reporting {
+                StatusDisplay.writeOutput(try RepeatStudy.load(study, RealFileSystem()).markdown())
             }
         }
     }

@@ -35,7 +35,7 @@ struct MergesetBench: ParsableCommand {
             Run.self, Report.self, CompareRuns.self, RunGate.self, ThresholdsCommand.self, Rates.self, Micro.self,
             Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self, Soak.self, SingleNode.self,
             Fill.self,
-            Bars.self, CrashWriterCommand.self, CrashCheckCommand.self,
+            Bars.self, Plots.self, CrashWriterCommand.self, CrashCheckCommand.self,
         ], defaultSubcommand: nil)
 }
 

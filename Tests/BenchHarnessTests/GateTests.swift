@@ -395,4 +395,47 @@ import Testing
         #expect(Gate.trend([], pinned: []).1 == 0)
         #expect(GateTests.status(findings) == .pass)
     }
+
+    @Test func repetitionsAreCompared() throws {
+        let same = RunRecord.deterministicFixture(["allocations": 400])
+        let other = RunRecord.deterministicFixture(["allocations": 401])
+        let counts = RepeatStudy.Instructions(figure: "instructions_per_known_row", totals: [1_000_000, 1_000_029])
+        let good = RepeatStudy.compare("a", [same, same, same], [counts])
+        #expect(good.differing.isEmpty && good.figures > 3 && good.directories == 1)
+        let bad = RepeatStudy.compare("b", [same, same, other], [])
+        #expect(bad.differing == ["allocations"])
+        var study = RepeatStudy(provenance: Provenance(), runs: 3, cases: [good])
+        #expect(study.isRepeating && abs(counts.spreadPpm - 29) < 1e-6)
+        study.cases.append(bad)
+        #expect(!study.isRepeating)
+        #expect(study.markdown().contains("| b | \(bad.figures) | allocations | the same | - |"))
+        study.cases = [RepeatStudy.compare("c", [same, same], [.init(figure: "x", totals: [1_000_000, 1_000_031])])]
+        #expect(!study.isRepeating)
+        try GateScene.with { scene in
+            try scene.write("study.json", study.json())
+            #expect(try RepeatStudy.load(scene.directory + "/study.json", RealFileSystem()) == study)
+            try scene.write("study.json", "{")
+            #expect(throws: HarnessError.self) {
+                try RepeatStudy.load(scene.directory + "/study.json", RealFileSystem())
+            }
+        }
+    }
+
+    /// Every record in results/ can be read, and the pinned ones are there.
+    @Test func theCommittedHistoryIsWhole() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().path
+        var request = GateRequest()
+        request.tiers = [.t4]
+        request.profiles = root + "/Benchmarks/Profiles"
+        let gate = try Gate(request, files: RealFileSystem(), tell: { _ in })
+        let result = try gate.run()
+        #expect(result.status == .pass)
+        #expect(!result.findings.contains { $0.text.contains("cannot be read") })
+        for name in gate.plan.pinned {
+            #expect(throws: Never.self) {
+                try RunReader.record(root + "/results/" + name, RealFileSystem())
+            }
+        }
+    }
 }

@@ -49,6 +49,43 @@ import Testing
         ] { #expect(page.contains(part), "\(part)") }
     }
 
+    @Test func picturesOfSeveralRecords() throws {
+        var first = RunData.fixture().record
+        first.figures.merge(figures(["index_bytes_per_series": 600, "bytes_per_sample": 2.5])) { old, _ in old }
+        var second = first
+        second.profile = "read-write"
+        second.latency = first.latency?.map { latency in
+            var latency = latency
+            latency.phase = latency.from == .intended ? "searches" : "paced"
+            latency.from = .intended
+            return latency
+        }
+        second.rounds = (1...12).map { round in
+            var record = RoundRecord()
+            record.firstRound = round
+            record.cpuUsPerRow = Double(round)
+            record.rows = 1000
+            record.slowRows = 11
+            return record
+        }
+        let pictures = RecordPlots.all([first, second])
+        #expect(pictures.map(\.0) == ["cost.svg", "space.svg", "latency.svg", "rounds.svg"])
+        for (name, picture) in pictures {
+            #expect(try wellFormed(picture), "\(name)")
+            for part in ["src=", "url(", "<script", "{{", "nan"] {
+                #expect(!picture.contains(part), "\(name): \(part)")
+            }
+            #expect(picture.contains("read-write") && picture.contains("prefers-color-scheme:dark"), "\(name)")
+        }
+        #expect(RecordPlots.all([]).isEmpty)
+    }
+
+    private func figures(_ values: [String: Double]) -> [String: FigureValue] {
+        var set = FigureSet(isDeterministic: false)
+        for (name, value) in values { set.set(name, value) }
+        return set.values
+    }
+
     @Test func severalRunsHaveAColumnEach() throws {
         var second = RunData.fixture(name: "b <&>")
         second.record.figures["cpu_us_per_new_series"]?.value = 14.912

@@ -214,6 +214,40 @@ extension ProcessWideTests {
             }
         }
 
+        @Test func rowsAndSearchesApartAndTogether() throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request("read-write", ["series=960", "rounds=4", "searches.seconds=0.2"])
+                request.options.mode = .live
+                request.options.threads = 2
+                request.out = directory + "/run"
+                let record = try EndToEndTests.run(request)
+                let phases = Set((record.latency ?? []).filter { $0.from == .intended }.map(\.phase))
+                #expect(phases == ["paced", "searched", "searches", "searches alone"])
+                for figure in [
+                    "search_latency_ms_p50", "search_alone_latency_ms_p99", "searched_insert_intended_p99_us",
+                    "paced_insert_intended_max_us", "cpu_us_per_paced_row", "searched_offered_rows_per_second",
+                ] {
+                    #expect((record.figure(figure) ?? 0) > 0, "\(figure)")
+                }
+                #expect(record.figure("search_ingest_loss_ratio") == nil)
+                #expect(record.configuration?["searches"] == "50/s of 100 series, 0.05 wide")
+                #expect(record.observed.readBackRowsWrong == 0)
+            }
+        }
+
+        @Test func searchesOfDeterministicRunsAreExact() throws {
+            let settings = ["series=960", "rounds=4", "known_rounds=10"]
+            let records = [try Self.run("read-write", settings), try Self.run("read-write", settings)]
+            for figure in ["searches", "search_blocks", "search_rows"] {
+                #expect(records[0].figure(figure) == records[1].figure(figure), "\(figure)")
+                #expect(records[0].figures[figure]?.kind == .exact)
+            }
+            // 9600 rows at 100,000 a second, 50 searches a second.
+            #expect(records[0].figure("searches") == 4)
+            #expect((records[0].figure("search_rows") ?? 0) > 100 && records[0].latency == nil)
+            #expect(try Self.run("read-write", settings + ["search_rate=0"]).figure("searches") == nil)
+        }
+
         @Test func aStarvedCacheMisses() throws {
             let record = try Self.run("cache-starved", ["series=1920", "cache.tsid_share=0.5"])
             let rounds = try #require(record.rounds)

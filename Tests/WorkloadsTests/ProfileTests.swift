@@ -42,6 +42,10 @@ import Testing
                 "node", "service",
             ])
         #expect(try Catalogue.load("k8s-pods", size: .s).series == 2000)
+        let searches = try #require(try Catalogue.load("read-write", size: .m).searches)
+        #expect(searches.perSecond == 50 && searches.windowMs == 300_000 && searches.wideShare == 0.05)
+        #expect(searches.load == 0.5 && pods.searches == nil)
+        #expect(try Catalogue.load("read-write", size: .l).searches?.perSecond == 150)
         let storm = try Catalogue.load("churn-storm", size: .m)
         #expect(storm.series == 200_000 && storm.newPerRow == 0.11 && storm.churn.untilMs == 900_000)
         let wide = try Catalogue.load("wide-labels", size: .m)

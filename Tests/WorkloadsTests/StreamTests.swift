@@ -19,6 +19,7 @@ import Testing
         "node-churn": 0x504A40616D9E7A5A,
         "node-steady": 0x6C10C2B952F6D0F7,
         "prom-20k": 0x54AC9C633AE05EAE,
+        "read-write": 0x56653ECAF8016405,
         "replay": 0x2049135AE11E0F9A,
         "rolling-deploy": 0xCD93E91182841C3D,
         "rows-short": 0x1667E54988AF6AE2,

@@ -21,7 +21,7 @@ enum Catalogue {
     static let names = [
         "node-steady", "k8s-pods", "churn-storm", "wide-labels", "names-two-tags", "rows-short", "replay", "node-churn",
         "rolling-deploy", "id-label", "tenants-zipf", "midnight-rotation", "cache-starved", "prom-20k", "backfill-ooo",
-        "tsbs-cpu",
+        "tsbs-cpu", "read-write",
     ]
 
     static func load(

@@ -13,6 +13,8 @@ public enum Comparability {
         check("machine", machine(a.provenance), machine(b.provenance))
         check("toolchain", a.provenance.toolchain, b.provenance.toolchain)
         check("build", a.provenance.build, b.provenance.build)
+        // Older records do not tell their flags.
+        if let first = a.provenance.flags, let second = b.provenance.flags { check("flags", first, second) }
         check("allocator", a.provenance.allocator, b.provenance.allocator)
         check("profile", a.profile, b.profile)
         check("size", a.size, b.size)

@@ -6,6 +6,7 @@
 
 import StorageFiles
 import StorageRuntime
+import Workloads
 
 /// What `compare` was asked for.
 public struct CompareRequest: Sendable {
@@ -53,7 +54,19 @@ public enum Compare {
         let sources = (
             try ProgramSource.named(request.first, files), try ProgramSource.named(request.second, files)
         )
+        // Building takes minutes: what would be found out only after it is looked at before.
+        for figure in request.figures where FigureCatalogue.definition(figure) == nil {
+            throw HarnessError(.badInput, "no figure '\(figure)'; see mergeset-bench list --figures")
+        }
         let profiles = try ProfileDirectory.find(given: request.profiles, files)
+        if sources.0.needsBuilding || sources.1.needsBuilding {
+            var run = RunRequest()
+            run.profile = request.profile
+            run.size = ProfileSize(rawValue: request.size) ?? run.size
+            run.settings = request.settings
+            run.profiles = profiles
+            _ = try RunDriver.Plan(&run, files)
+        }
         let absolute: String
         do throws(StorageError) { absolute = try files.absolutePath(profiles) } catch {
             throw HarnessError(error, while: "looking for the profiles")

@@ -41,6 +41,12 @@ public enum ProgramSource: Sendable, Equatable {
         return .program(path)
     }
 
+    /// Whether there is no program yet.
+    var needsBuilding: Bool {
+        if case .revision = self { return true }
+        return false
+    }
+
     /// For messages and reports.
     public var text: String {
         switch self {

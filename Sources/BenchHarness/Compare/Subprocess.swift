@@ -91,7 +91,10 @@ struct Subprocess {
     private static func wait(for child: pid_t) -> Ending {
         var usage = rusage()
         var status: Int32 = 0
-        while wait4(child, &status, 0, &usage) < 0, errno == EINTR {}
+        while wait4(child, &status, 0, &usage) < 0, errno == EINTR {
+            // Ctrl-C goes to all processes of a terminal, a signal to this one only: it is passed on.
+            if Interrupt.isRequested { kill(child, SIGTERM) }
+        }
         var ending = Ending()
         let signal = status & 0x7F
         ending.exitCode = signal == 0 ? (status >> 8) & 0xFF : 128 + signal

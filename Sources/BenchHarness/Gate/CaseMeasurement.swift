@@ -39,10 +39,7 @@ struct CaseMeasurement {
         var measurement = CaseMeasurement()
         var records: [RunRecord] = []
         for _ in 0..<(tiers.contains(.t1) ? 2 : 1) {
-            let arguments =
-                ["--size", "s", "--mode", "deterministic"] + GateSettings.deterministic
-                + plan.settings.flatMap { ["--set", $0] }
-            switch try program.run(plan.profile, arguments) {
+            switch try program.run(plan.profile, arguments(plan)) {
             case .wrong(let reason):
                 measurement.failure = reason
                 return measurement
@@ -53,6 +50,12 @@ struct CaseMeasurement {
         guard measurement.failure == nil, tiers.contains(.t2) else { return measurement }
         for region in plan.instructions { try measurement.count(region, plan, program) }
         return measurement
+    }
+
+    /// Arguments of the deterministic runs of a case.
+    static func arguments(_ plan: GatePlan.Case) -> [String] {
+        ["--size", "s", "--mode", "deterministic"] + GateSettings.deterministic
+            + plan.settings.flatMap { ["--set", $0] }
     }
 
     /// Takes over one or two runs of one program.

@@ -90,6 +90,9 @@ public struct GatePlan: Sendable, Codable {
                 .badInput,
                 "\(path) has schema version \(plan.schemaVersion), this program reads \(schemaVersionCurrent)")
         }
+        for figure in plan.paired.figures + plan.paired.controls where FigureCatalogue.definition(figure) == nil {
+            throw HarnessError(.badInput, "\(path): there is no figure '\(figure)'; see mergeset-bench list --figures")
+        }
         let names = plan.cases.map(\.name)
         for name in names where names.filter({ $0 == name }).count > 1 || !isFileName(name) {
             throw HarnessError(.badInput, "\(path): the case '\(name)' is there twice or has no plain name")

@@ -19,7 +19,7 @@ enum LatencyFiles {
     static func hgrm(_ records: [LatencyRecord]) -> String {
         var text = ""
         for record in records {
-            text += "# insert blocks, \(record.title); milliseconds\n"
+            text += "# \(record.isOfSearches ? "" : "insert blocks, ")\(record.title); milliseconds\n"
             record.histogram().outputPercentileDistribution(
                 to: &text, outputValueUnitScalingRatio: 1e6, percentileTicksPerHalfDistance: 5)
             text += "\n"

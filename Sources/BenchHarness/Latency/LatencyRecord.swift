@@ -3,7 +3,7 @@
 
 import Histogram
 
-/// Latencies of the insert blocks of a phase.
+/// Latencies of the insert blocks of a phase, or of its searches.
 public struct LatencyRecord: Sendable, Equatable, Codable {
     /// Where a latency begins.
     public enum Start: String, Sendable, Codable {
@@ -21,7 +21,8 @@ public struct LatencyRecord: Sendable, Equatable, Codable {
         public var us: Double
     }
 
-    /// Phase of the run: `new`, `rounds`, `known` or `new day`.
+    /// Phase of the run: `new`, `rounds`, `known`, `paced`, `searched` or `new day`; of searches `searches` (beside rows) or
+    /// `searches alone`.
     public var phase: String
     /// Where the latencies begin.
     public var from: Start
@@ -85,6 +86,8 @@ public struct LatencyRecord: Sendable, Equatable, Codable {
 
     /// Name of the series in files and legends: `rounds, from the intended start`.
     var title: String { "\(phase), from the \(from.rawValue) start" }
+    /// Whether these are searches, and not insert blocks.
+    var isOfSearches: Bool { phase.hasPrefix("searches") }
     /// The same as one word: `rounds-intended`.
     var tag: String { String(phase.map { $0 == " " ? "-" : $0 }) + "-" + from.rawValue }
 }

@@ -19,6 +19,8 @@ public struct Provenance: Sendable, Equatable, Codable {
     public var toolchain = ""
     /// How it was built: `release` or `debug`.
     public var build = ""
+    /// What the compilers were told, as far as the program can tell: optimisation, instruction set, sanitizers, injected faults.
+    public var flags: String?
     /// Allocator the process runs on.
     public var allocator = ""
     /// Commit of the checkout the run was started in; `-dirty` when tracked files had been changed; nil outside one.
@@ -44,6 +46,7 @@ public struct Provenance: Sendable, Equatable, Codable {
         provenance.architecture = architectureName
         provenance.toolchain = toolchainName
         provenance.build = buildName
+        provenance.flags = BuildFlags.text
         provenance.allocator =
             "\(HeapStatistics.allocatorVersion()), \(AllocatorSettings.compiledIn), huge pages \(AllocatorSettings.hugePages)"
         provenance.commit = Checkout.commit()

@@ -5,6 +5,11 @@ extension FigureCatalogue {
     static let latencyScopes = [
         ("new_insert", "new", "the new round"), ("later_insert", "rounds", "the rounds behind the new one"),
         ("known_insert", "known", "the known rounds"),
+        ("paced_insert", "paced", "the known rounds at the rate that searches get, without searches"),
+        (
+            "searched_insert", "searched",
+            "the known rounds beside searches; its maximum is the longest stall of ingestion"
+        ),
     ]
 
     /// Percentiles that are figures: their names and values.

@@ -92,22 +92,45 @@ extension FigureCatalogue {
         ])
 
     static let searches = Group(
-        title: "Searches beside ingestion (with search_rate; as many known rounds again)",
+        title: "Searches and ingestion beside each other (of profiles with searches, and with search_rate)",
         figures: [
-            .init("searches", "count", .none, .timed, "searches that ended while the rounds ran"),
-            .init(
-                "search_latency_ms_p50", "ms", .lower, .timed,
-                "from the intended start of a search to its end: search_series random series, the last 5 minutes, all blocks read; open loop; the median"
-            ),
-            .init("search_latency_ms_p99", "ms", .lower, .timed, "99th percentile of the same"),
-            .init("search_latency_ms_max", "ms", .lower, .timed, "the longest"),
-            .init("search_cpu_us", "us", .lower, .timed, "CPU of the searching thread / searches"),
-            .init("search_blocks", "count", .none, .timed, "blocks read / searches"),
-            .init(
-                "searched_rows_per_second", "1/s", .higher, .timed,
-                "rows of these rounds / wall seconds of their AddRows"),
-            .init(
-                "search_ingest_loss_ratio", "ratio", .lower, .timed,
-                "1 - searched_rows_per_second / known_rows_per_second"),
-        ])
+            .init("searches", "count", .none, .exact, live: .timed, "searches that ended while known rows arrived"),
+            .init("search_blocks", "count", .none, .exact, live: .timed, "blocks read / searches"),
+            .init("search_rows", "count", .none, .exact, live: .timed, "rows in these blocks / searches"),
+        ]
+            + [
+                ("search_latency", "while known rows arrive"),
+                ("search_alone_latency", "while nothing arrives, as long as before; of profiles with searches"),
+            ].flatMap { (name: String, when: String) -> [FigureDefinition] in
+                [
+                    .init(
+                        name + "_ms_p50", "ms", .lower, .timed,
+                        "from the intended start of a search to its end, \(when): random series, all blocks read; open loop; the median"
+                    ),
+                    .init(name + "_ms_p99", "ms", .lower, .timed, "99th percentile of the same latency, \(when)"),
+                    .init(name + "_ms_max", "ms", .lower, .timed, "the longest of these, \(when)"),
+                ]
+            } + [
+                .init(
+                    "search_cpu_us", "us", .lower, .timed,
+                    "CPU of the searching thread / searches, while known rows arrive"),
+                .init(
+                    "searched_offered_rows_per_second", "1/s", .none, .timed,
+                    "searches.load x processors / cpu_us_per_known_row, or the given --rate: rows due in the phases paced and searched"
+                ),
+                .init(
+                    "cpu_us_per_paced_row", "us", .lower, .timed,
+                    "(process CPU of known rounds at that rate and the debt behind them) - (CPU of the generator), / rows"
+                ),
+                .init(
+                    "cpu_us_per_searched_row", "us", .lower, .timed,
+                    "the same with searches beside them, without the CPU of the searching thread (of deterministic runs: with it)"
+                ),
+                .init(
+                    "searched_rows_per_second", "1/s", .higher, .timed,
+                    "rows beside searches / wall seconds of their AddRows; where no rate is offered"),
+                .init(
+                    "search_ingest_loss_ratio", "ratio", .lower, .timed,
+                    "1 - searched_rows_per_second / known_rows_per_second"),
+            ])
 }

@@ -196,6 +196,9 @@ public enum FigureCatalogue {
                 .init(cache + "_refusals", "count", .none, .exact, "entries not taken in for want of room"),
             ]
         } + [
+            .init(
+                "tsid_cache_rotations", "count", .none, .exact,
+                "generations begun: every half hour, and when most lookups have missed for long"),
             .init("tsid_cache_bytes_per_series", "bytes", .lower, .exact, "tsid_cache_bytes / tsid_cache_entries"),
             .init(
                 "next_day_metric_ids_entries", "count", .none, .exact, "ids registered for the next day ahead of time"),

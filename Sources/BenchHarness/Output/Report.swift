@@ -247,7 +247,15 @@ public enum Report {
                 "p50 " + TextFormat.short(p50) + " ms, p99 " + TextFormat.short(figures["search_latency_ms_p99"] ?? 0)
                     + " ms"
             },
+            figures.text("search_alone_latency_ms_p99") { "p99 alone " + TextFormat.short($0) + " ms" },
             figures.text("search_ingest_loss_ratio") { "ingestion lost " + TextFormat.percent($0) },
+            figures.text("searched_offered_rows_per_second") { TextFormat.count($0) + " rows/s beside them" },
+            figures.text("searched_insert_intended_p99_us") { p99 in
+                "insert block p99 " + AxisText.latency(p99)
+                    + (figures["paced_insert_intended_p99_us"].map { ", " + AxisText.latency($0) + " without searches" }
+                        ?? "")
+            },
+            figures.text("searched_insert_intended_max_us") { "longest stall " + AxisText.latency($0) },
         ].compactMap { $0 }
     }
 

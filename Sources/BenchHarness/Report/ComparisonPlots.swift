@@ -42,6 +42,8 @@ struct BarPlot {
 /// Latency by percentile: the axis of percentiles has equal room for 90, 99, 99.9 ...
 struct LatencyPlot {
     let records: [LatencyRecord]
+    /// What is counted.
+    var unit = "blocks"
 
     /// The drawing at a width.
     func svg(width: Double) -> String {
@@ -68,7 +70,7 @@ struct LatencyPlot {
             canvas.line(x.pixel(Double(nine)), top, x.pixel(Double(nine)), bottom, "g")
             if nine <= 4 || width > 500 { canvas.text(x.pixel(Double(nine)), bottom + 16, label, .middle) }
         }
-        canvas.text(x.end, bottom + 34, "% of the blocks", .end, "h")
+        canvas.text(x.end, bottom + 34, "% of the \(unit)", .end, "h")
         for (index, curve) in curves.enumerated() {
             // Of n blocks no more than n - 1 can be told from the longest one.
             let last = log10(Double(max(2, records[index].count)))
@@ -81,9 +83,10 @@ struct LatencyPlot {
             canvas.path(points, "s\(index % 6)")
             let place = Double(index) * 17 + 8
             canvas.line(4, place, 26, place, "s\(index % 6)")
-            canvas.text(32, place + 4, records[index].title + ", \(records[index].count) blocks")
+            canvas.text(32, place + 4, records[index].title + ", \(records[index].count) \(unit)")
         }
-        return canvas.svg(label: "Latency of insert blocks by percentile")
+        return canvas.svg(
+            label: unit == "blocks" ? "Latency of insert blocks by percentile" : "Latency of searches by percentile")
     }
 }
 

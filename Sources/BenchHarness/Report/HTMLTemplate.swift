@@ -81,10 +81,7 @@ enum HTMLTemplate {
         """
 
     private static let styles = """
-        :root{--bg:#fff;--fg:#1b1f24;--dim:#57606a;--line:#d8dee4;--card:#f6f8fa;--band:#eef1f4;--good:#1a7f37;--bad:#cf222e;--warn:#9a6700;
-        --c0:#0969da;--c1:#bc4c00;--c2:#8250df;--c3:#1a7f37;--c4:#bf3989;--c5:#6e7781}
-        @media(prefers-color-scheme:dark){:root:not(.light){\(dark)}}
-        :root.dark{\(dark)}
+        \(colours)
         *{box-sizing:border-box}
         body{margin:0 auto;max-width:1120px;padding:0 16px 32px;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
         h1{font-size:24px;margin:24px 0 0}h2{font-size:19px;margin:36px 0 8px;border-bottom:1px solid var(--line);padding-bottom:4px}h3{font-size:16px;margin:24px 0 6px}
@@ -103,13 +100,32 @@ enum HTMLTemplate {
         .data th,.data td:not(:last-child){white-space:nowrap}.data td:last-child{min-width:96px}.figures td:first-child{width:62%}footer{margin-top:40px;color:var(--dim);font-size:13px}
         @media(max-width:720px){.plots{grid-template-columns:minmax(0,1fr)}.w{display:none}.n{display:block}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tile{padding:6px 10px}
         .figures td:first-child{min-width:190px}.value{font-size:18px}h1{font-size:20px}body{font-size:14px}}
+        \(drawing)
+        @media print{.tile,figure{break-inside:avoid}}
+        """
+
+    private static let colours = """
+        :root{--bg:#fff;--fg:#1b1f24;--dim:#57606a;--line:#d8dee4;--card:#f6f8fa;--band:#eef1f4;--good:#1a7f37;--bad:#cf222e;--warn:#9a6700;
+        --c0:#0969da;--c1:#bc4c00;--c2:#8250df;--c3:#1a7f37;--c4:#bf3989;--c5:#6e7781}
+        @media(prefers-color-scheme:dark){:root:not(.light){\(dark)}}
+        :root.dark{\(dark)}
+        """
+
+    /// Classes of the drawings.
+    private static let drawing = """
         svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums;fill:var(--fg)}
         svg .t{fill:var(--dim)}svg .h{fill:var(--dim);font-size:12px}svg .v{font-weight:600}svg .b{fill:var(--bg);font-size:10px}
         .g{stroke:var(--line);stroke-width:1;fill:none}.e{stroke:var(--dim);stroke-width:1;fill:none}.bg{fill:var(--band)}.p0{fill:var(--band);opacity:.55}.p1{fill:none}
         .s0,.s1,.s2,.s3,.s4,.s5{fill:none;stroke-width:1.8;stroke-linejoin:round}.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}.s4{stroke:var(--c4)}.s5{stroke:var(--c5)}
         .f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}.f4{fill:var(--c4)}.f5{fill:var(--c5)}
         .a2{fill:var(--c2);fill-opacity:.35;stroke:var(--c2);stroke-width:1}.a4{fill:var(--c4);fill-opacity:.2;stroke:none}
-        @media print{.tile,figure{break-inside:avoid}}
+        """
+
+    /// The style of a drawing that is a file of its own.
+    static let pictureStyles = """
+        \(colours)
+        \(drawing)
+        .ground{fill:var(--bg)}svg .title{font-size:15px;font-weight:600}
         """
 
     private static let dark = """

@@ -33,27 +33,22 @@ public struct RunData: Sendable, Equatable {
         while directory.utf8.count > 1, directory.hasSuffix("/") { directory.removeLast() }
         if directory.hasSuffix("/run.json") { directory.removeLast("/run.json".count) }
         if directory == "run.json" { directory = "." }
-        let json: [UInt8]
-        var csv: [UInt8]?
-        do {
-            guard try files.kind(of: directory + "/run.json") != nil else {
-                throw HarnessError(
-                    .badInput, "\(path) is not a run directory: there is no run.json in it; runs end with one")
-            }
-            json = try files.readAll(directory + "/run.json", limitBytes: fileBytesMax).array()
-            if try files.kind(of: directory + "/intervals.csv") != nil {
-                csv = try files.readAll(directory + "/intervals.csv", limitBytes: fileBytesMax).array()
-            }
-        } catch let error as HarnessError {
-            throw error
-        } catch { throw HarnessError(.badInput, "cannot read \(path): \(error)") }
-        do {
-            let record = try RunRecord(json: json)
-            let intervals = try csv.map { (bytes) throws(HarnessError) in try IntervalRecord.parse(bytes) } ?? []
-            return RunData(
-                name: Paths.lastComponent(directory) == "." ? record.profile : Paths.lastComponent(directory),
-                record: record, intervals: intervals)
-        } catch { throw HarnessError(.badInput, "\(path): \(error.message)") }
+        let record = try RunReader.record(path, files)
+        guard RunReader.isDirectory(directory, files) else {
+            return RunData(name: record.profile, record: record, intervals: [])
+        }
+        let file = Paths.join(directory, "intervals.csv")
+        let csv: [UInt8]?
+        do throws(StorageError) {
+            csv = try files.kind(of: file) == nil ? nil : try files.readAll(file, limitBytes: fileBytesMax).array()
+        } catch { throw HarnessError(.badInput, "cannot read \(file): \(error)") }
+        var intervals: [IntervalRecord] = []
+        do throws(HarnessError) { if let csv { intervals = try IntervalRecord.parse(csv) } } catch {
+            throw HarnessError(.badInput, "\(file): \(error.message)")
+        }
+        return RunData(
+            name: Paths.lastComponent(directory) == "." ? record.profile : Paths.lastComponent(directory),
+            record: record, intervals: intervals)
     }
 }
 

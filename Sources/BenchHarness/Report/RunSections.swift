@@ -23,7 +23,7 @@ struct RunSections {
 
     /// All sections that the run has data for.
     func all() -> [[String: Any]] {
-        [time(), latency(), cost(), index(), limits(), rounds(), search(), about()].compactMap { $0 }
+        [time(), latency(), searchLatency(), cost(), index(), limits(), rounds(), search(), about()].compactMap { $0 }
     }
 
     private func section(
@@ -70,13 +70,10 @@ struct RunSections {
     // MARK: latency
 
     private func latency() -> [String: Any]? {
-        guard let records = record.latency, !records.isEmpty else { return nil }
+        let records = (record.latency ?? []).filter { !$0.isOfSearches }
+        guard !records.isEmpty else { return nil }
         let head = ["phase", "blocks", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"]
-        let rows = records.map { latency in
-            [latency.title, TextFormat.grouped(Double(latency.count))]
-                + latency.percentiles.map { AxisText.latency($0.us) }
-                + [AxisText.latency(latency.maxUs), AxisText.latency(latency.meanUs)]
-        }
+        let rows = records.map(RunSections.row)
         let isOpen = records.contains { $0.from == .intended }
         return section(
             "Latency of insert blocks",
@@ -90,6 +87,29 @@ struct RunSections {
                     "Latency by percentile", ["later_insert_p99_us", "later_insert_intended_p99_us"], isFull: true
                 ) { LatencyPlot(records: records).svg(width: $0) }
             ], head: head, rows: rows)
+    }
+
+    private func searchLatency() -> [String: Any]? {
+        let records = (record.latency ?? []).filter(\.isOfSearches)
+        guard !records.isEmpty else { return nil }
+        return section(
+            "Latency of searches",
+            text: [
+                "Open loop: searches were due at a fixed rate, beside rows that were due at theirs and, for as long, alone."
+            ],
+            plots: [
+                HTMLReport.plot(
+                    "Searches by percentile", ["search_latency_ms_p99", "search_alone_latency_ms_p99"], isFull: true
+                ) {
+                    LatencyPlot(records: records, unit: "searches").svg(width: $0)
+                }
+            ], head: ["phase", "searches", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"],
+            rows: records.map(RunSections.row))
+    }
+
+    private static func row(_ latency: LatencyRecord) -> [String] {
+        [latency.title, TextFormat.grouped(Double(latency.count))] + latency.percentiles.map { AxisText.latency($0.us) }
+            + [AxisText.latency(latency.maxUs), AxisText.latency(latency.meanUs)]
     }
 
     // MARK: cost

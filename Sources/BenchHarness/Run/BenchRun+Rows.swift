@@ -122,8 +122,10 @@ extension BenchRun {
             measured.figures.set(
                 "later_stalls", rounds.metrics.index.stalls &- phases.new.metrics.index.stalls)
         }
+        let searches = phases.searchLatency?.records(since: progress.startNanoseconds) ?? []
+        SampleFigures.setSearches(phases, searches, &measured.figures)
         guard let latency else { return }
-        let records = latency.records(since: progress.startNanoseconds)
+        let records = latency.records(since: progress.startNanoseconds) + searches
         measured.latency = records
         RowFigures.setLatencies(records, &measured.figures)
         guard let rate = options.rowsPerSecond else { return }
@@ -142,9 +144,6 @@ extension BenchRun {
         let series = Double(max(1, metrics.newSeriesCreated))
         measured.figures.set("index_bytes_per_series", Double(metrics.index.sizeBytes) / series)
         if let samples = metrics.samples { SampleFigures.setTable(samples, &measured.figures) }
-        if let searched = phases.searched, let searches = phases.searches {
-            SampleFigures.setSearches(searches, searched, known: phases.known, &measured.figures)
-        }
         measured.figures.set("stalls", metrics.index.stalls)
         measured.figures.set("stall_seconds", Double(metrics.index.stallNanoseconds) * 1e-9)
         let rows = phases.new.rows + (phases.rounds?.rows ?? 0)

@@ -27,6 +27,10 @@ extension RunOptions {
         all["row_order"] = rowOrder.rawValue
         all["known_rounds"] = "\(knownRounds(profile))"
         all["new_day"] = "\(measuresNewDay)"
+        if let searches = searches(profile) {
+            all["searches"] =
+                "\(searches.perSecond)/s of \(searches.series) series, \(TextFormat.plain(searches.wideShare)) wide"
+        }
         all["arrivals"] = rowsPerSecond.map { TextFormat.plain($0) + " rows/s" } ?? "closed loop"
         all["engine.cache_bytes"] = "\(engine.cacheBytesMax)"
         all["engine.tsid_cache_bytes"] =

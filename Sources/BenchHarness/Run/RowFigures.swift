@@ -112,6 +112,7 @@ enum RowFigures {
         ]
         for (name, (now, then)) in zip(caches, pairs) { setCache(name, now, then, &figures) }
         setCache("hour_metric_ids", after.hourMetricIDs, before.hourMetricIDs, &figures)
+        figures.set("tsid_cache_rotations", after.tsidCache.rotations &- before.tsidCache.rotations)
         figures.set("next_day_metric_ids_entries", after.nextDayMetricIDs.entries)
         figures.set("next_day_metric_ids_bytes", after.nextDayMetricIDs.bytes)
     }

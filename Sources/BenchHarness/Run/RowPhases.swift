@@ -4,7 +4,7 @@
 //   rounds   the other rounds of the profile as they come; then the debt      -> cpu_us_per_row, the table of rounds
 //   known    the last round again and again, within one hour, after rounds     -> cpu_us_per_known_row
 //            that warm up; then the debt
-//   searched (if asked for) as many known rounds, with searches beside them    -> loss of the rate, latency of searches
+//   searches (if asked for) known rounds alone, searches alone, both           -> RowPhases+Searches
 //   new day  (if asked for) the same once more at 00:10 of the next day        -> cpu_us_per_new_day_row
 //
 // A phase's CPU is that of the process from its first AddRows until every row is in synced parts and no merge is wanted,
@@ -53,8 +53,13 @@ struct RowPhases: ~Copyable {
     private(set) var new = PhaseCost()
     private(set) var rounds: PhaseCost?
     private(set) var known: PhaseCost?
-    private(set) var searched: PhaseCost?
-    private(set) var searches: SearchLoad.Result?
+    /// Known rounds at the rate at which searches run beside them, alone and with the searches (RowPhases+Searches).
+    var paced: PhaseCost?, searched: PhaseCost?
+    var searches: SearchLoad.Result?
+    /// Rows a second of both; nil when they were taken as fast as they could be.
+    var searchedRowsPerSecond: Double?
+    /// Latencies of searches; live runs only.
+    let searchLatency: LatencyRecorder?
     private(set) var newDay: PhaseCost?
     private(set) var records: [RoundRecord] = []
     /// Why the known rounds were not what their name says, when they were not.
@@ -77,6 +82,7 @@ struct RowPhases: ~Copyable {
         self.time = time
         self.feed = feed
         self.profile = profile
+        searchLatency = options.mode == .live ? LatencyRecorder() : nil
     }
 
     /// Runs all phases.
@@ -85,20 +91,20 @@ struct RowPhases: ~Copyable {
         try runNew()
         if profile.rounds > 1 { try runRounds() }
         if options.knownRounds(profile) > 0 { try runKnown(options.knownRounds(profile)) }
-        if known != nil, options.searchesPerSecond > 0 { try runSearched(options.knownRounds(profile)) }
+        try runSearches()
         if options.measuresNewDay { try runNewDay() }
-        begin(nil, isPaced: false)
+        begin(nil)
     }
 
     /// Counters behind the last phase.
-    var lastMetrics: StorageMetrics { (newDay ?? searched ?? known ?? rounds ?? new).metrics }
+    var lastMetrics: StorageMetrics { (newDay ?? searched ?? paced ?? known ?? rounds ?? new).metrics }
 
     // MARK: phases
 
     private mutating func runNew() throws(HarnessError) {
         _ = feed.next()
         try time.move(to: feed.firstMs)
-        begin("new", isPaced: profile.rounds == 1)
+        begin("new", rate: profile.rounds == 1 ? options.rowsPerSecond : nil)
         var meter = startMeter()
         if options.profileRegion == .new { ProfiledRegion.start() }
         try ingest(&meter)
@@ -110,7 +116,7 @@ struct RowPhases: ~Copyable {
     private mutating func runRounds() throws(HarnessError) {
         progress.begin(
             "rounds", total: profile.rows - profile.roundRows, unit: "rows", source: .engine(engine))
-        begin("rounds", isPaced: true)
+        begin("rounds", rate: options.rowsPerSecond)
         var meter = startMeter()
         let perRecord = (profile.rounds - 1 + RowPhases.recordsMax - 1) / RowPhases.recordsMax
         var record = startRecord()
@@ -127,29 +133,17 @@ struct RowPhases: ~Copyable {
         rounds = finish(meter)
     }
 
-    /// The same rounds once more, while searches ask for what they bring.
-    private mutating func runSearched(_ count: Int) throws(HarnessError) {
-        let load = try SearchLoad(engine: engine, clock: time.clock, options: options, names: searchNames())
-        load.start()
-        let isDone = try measureKnown(count, "searched")
-        searches = load.stop()
-        searched = isDone
-        if let error = searches?.error { throw error }
-    }
-
-    /// Raw names of the series that searches ask for.
-    private func searchNames() -> [UnsafeRawBufferPointer] {
-        var random = SplitMix64(seed: Seeds.derive(options.seed, "searches"))
-        let rows = feed.rows
-        return (0..<min(feed.roundRows, 50_000)).map { _ in rows[random.below(feed.roundRows)].name }
-    }
-
     private mutating func runKnown(_ count: Int) throws(HarnessError) {
-        known = try measureKnown(count, "known")
+        known = try measureKnown(count, "known", rate: options.rowsPerSecond)
     }
 
-    /// Repeats the last round; nil when series were missing in the caches all the time.
-    private mutating func measureKnown(_ count: Int, _ title: String) throws(HarnessError) -> PhaseCost? {
+    /// Repeats the last round `count` times, at a rate if there is one, with searches beside it if there are any; nil when
+    /// series were missing in the caches all the time.
+    mutating func measureKnown(
+        _ count: Int, _ phase: String, rate: Double?, beside load: SearchLoad? = nil
+    ) throws(HarnessError) -> PhaseCost? {
+        let isLive = options.mode == .live
+        let isProfiled = options.profileRegion == .known && phase == "known"
         let group = max(1, min(count, RowPhases.groupRowsMax / feed.roundRows))
         // All of them within an hour, and no group longer than the updates are apart.
         let warmUps = 3
@@ -163,7 +157,7 @@ struct RowPhases: ~Copyable {
         let groupMs = min(room / Int64(groups + warmUps + 1), VirtualTime.updateMs * Int64(group), 30_000)
         let stepMs = max(1, min(groupMs / Int64(group), profile.intervalMs))
 
-        begin(nil, isPaced: false)
+        begin(nil)
         progress.begin("warm up", total: 0, unit: "rows", source: .engine(engine))
         var unused = PhaseMeter()
         knownReason = "series were missing in the caches all the time"
@@ -182,23 +176,26 @@ struct RowPhases: ~Copyable {
         try settle(&unused)
         guard knownReason == nil else { return nil }
 
-        progress.begin(title, total: count * feed.roundRows, unit: "rows", source: .engine(engine))
-        begin("known", isPaced: true)
+        progress.begin(phase, total: count * feed.roundRows, unit: "rows", source: .engine(engine))
+        begin(phase, rate: rate)
         let before = engine.metrics
+        if isLive { load?.start() }
         var meter = startMeter()
         var left = count
         while left > 0 {
             let repeated = min(left, group)
             feed.repeatLast(rounds: repeated, startMs: time.clock.unixMilliseconds, stepMs: stepMs)
-            if options.profileRegion == .known { left == count ? ProfiledRegion.start() : ProfiledRegion.resume() }
+            if isProfiled { left == count ? ProfiledRegion.start() : ProfiledRegion.resume() }
             try ingest(&meter)
-            if options.profileRegion == .known { ProfiledRegion.stop() }
+            if isProfiled { ProfiledRegion.stop() }
             try time.move(to: feed.lastMs + 1)
+            if !isLive { try load?.runDue(rows: feed.count) }
             left -= repeated
         }
-        if options.profileRegion == .known { ProfiledRegion.resume() }
+        if let load { searches = try load.stop() }
+        if isProfiled { ProfiledRegion.resume() }
         try settle(&meter)
-        if options.profileRegion == .known { ProfiledRegion.stop() }
+        if isProfiled { ProfiledRegion.stop() }
         let cost = finish(meter)
         if cost.metrics.tsidCache.misses > before.tsidCache.misses {
             knownReason = "\(cost.metrics.tsidCache.misses - before.tsidCache.misses) rows missed the TSID cache"
@@ -210,7 +207,7 @@ struct RowPhases: ~Copyable {
         let dayMs: Int64 = 86_400_000
         try time.move(to: time.clock.unixMilliseconds / dayMs * dayMs + dayMs + 600_000)
         progress.begin("new day", total: feed.roundRows, unit: "rows", source: .engine(engine))
-        begin("new day", isPaced: true)
+        begin("new day", rate: options.rowsPerSecond)
         feed.repeatLast(rounds: 1, startMs: time.clock.unixMilliseconds, stepMs: min(profile.spreadMs, 30_000))
         var meter = startMeter()
         try ingest(&meter)
@@ -224,9 +221,8 @@ struct RowPhases: ~Copyable {
 
     // MARK: steps
 
-    /// Blocks from now on belong to a phase; with a rate they are due at it if the phase `isPaced`.
-    private func begin(_ phase: String?, isPaced: Bool) {
-        let rate = isPaced ? options.rowsPerSecond : nil
+    /// Blocks from now on belong to a phase, and are due at a rate if there is one.
+    private func begin(_ phase: String?, rate: Double? = nil) {
         crew.schedule.restart(rowsPerSecond: rate)
         crew.latency?.begin(phase, isOpenLoop: rate != nil)
     }

@@ -60,10 +60,10 @@ public struct RunOptions: Sendable {
     public var measuresNewDay = false
     /// Whether the storage is opened again at the end, to see how long that takes; nil does it in live runs.
     public var measuresRestart: Bool?
-    /// Searches a second that run beside further rounds of known rows; 0 leaves that phase out. Live runs only.
-    public var searchesPerSecond = 0
-    /// Series of such a search.
-    public var searchSeries = 100
+    /// Searches a second beside further rounds of known rows; 0 leaves them out, nil leaves it to the profile.
+    public var searchesPerSecond: Int?
+    /// Series of such a search; nil leaves it to the profile.
+    public var searchSeries: Int?
     /// The part of the run that a profiler counts.
     public var profileRegion = ProfileRegion.none
     /// Options of the engine; those of its table are ``table``.
@@ -88,6 +88,15 @@ public struct RunOptions: Sendable {
         return max(3, (rows + profile.roundRows - 1) / profile.roundRows)
     }
 
+    /// The searches of a run; nil when there are none.
+    func searches(_ profile: Profile) -> Profile.Searches? {
+        if searchesPerSecond == 0 { return nil }
+        guard let plan = profile.searches ?? searchesPerSecond.map({ .init(perSecond: $0, series: 100) }) else {
+            return nil
+        }
+        return plan.with(perSecond: searchesPerSecond, series: searchSeries)
+    }
+
     /// Settings of the harness itself that `--set` accepts beside the fields of the profile, with what they mean.
     public static let settableKeys: [(key: String, meaning: String)] = [
         ("seeks", "seeks of the seek phase"),
@@ -99,8 +108,8 @@ public struct RunOptions: Sendable {
         ("known_rounds", "rounds of known rows measured behind those of the profile; 0 leaves them out"),
         ("new_day", "true or false: whether the first rows of a new day are measured"),
         ("restart", "true or false: whether the storage is opened again at the end; unset is true in live runs"),
-        ("search_rate", "searches a second beside further rounds of known rows; 0 leaves them out (live runs)"),
-        ("search_series", "series of such a search"),
+        ("search_rate", "searches a second beside further rounds of known rows; 0 leaves them out"),
+        ("search_series", "series of such a search, 100 unless the profile says otherwise"),
         ("engine.cache_bytes", "bytes of all caches of the engine together"),
         ("engine.tsid_cache_bytes", "bytes of the cache raw name -> TSID"),
         ("engine.retention", "how long rows are kept, for example 31d"),

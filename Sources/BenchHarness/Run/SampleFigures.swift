@@ -64,22 +64,36 @@ enum SampleFigures {
         figures.set("sample_index_cache_bytes", after.small.cacheBytes &+ after.big.cacheBytes)
     }
 
-    /// Known rows with searches beside them.
-    static func setSearches(
-        _ result: SearchLoad.Result, _ searched: PhaseCost, known: PhaseCost?, _ figures: inout FigureSet
-    ) {
-        let latencies = Statistics(result.latencies)
-        figures.set("searches", UInt64(latencies.count))
-        guard latencies.count > 0 else { return }
-        figures.set("search_latency_ms_p50", latencies.percentile(0.5) * 1e3)
-        figures.set("search_latency_ms_p99", latencies.percentile(0.99) * 1e3)
-        figures.set("search_latency_ms_max", latencies.max * 1e3)
-        figures.set("search_cpu_us", result.cpuSeconds * 1e6 / Double(latencies.count))
-        figures.set("search_blocks", Double(result.blocks) / Double(latencies.count))
-        let rate = Double(searched.rows) / searched.ingestSeconds
-        figures.set("searched_rows_per_second", rate)
-        if let known {
+    /// Known rows and searches, apart and beside each other.
+    static func setSearches(_ phases: borrowing RowPhases, _ latencies: [LatencyRecord], _ figures: inout FigureSet) {
+        guard let searched = phases.searched, let result = phases.searches, result.searches > 0 else { return }
+        let searches = Double(result.searches)
+        figures.set("searches", result.searches)
+        figures.set("search_blocks", Double(result.blocks) / searches)
+        figures.set("search_rows", Double(result.rows) / searches)
+        figures.set("cpu_us_per_searched_row", (searched.cpuSeconds - result.cpuSeconds) * 1e6 / Double(searched.rows))
+        if let paced = phases.paced {
+            figures.set("cpu_us_per_paced_row", paced.cpuSeconds * 1e6 / Double(paced.rows))
+        }
+        guard let latency = latencies.first(where: { $0.phase == "searches" && $0.from == .intended }) else { return }
+        figures.set("search_cpu_us", result.cpuSeconds * 1e6 / searches)
+        setLatency("search_latency", latency, &figures)
+        if let alone = latencies.first(where: { $0.phase == "searches alone" && $0.from == .intended }) {
+            setLatency("search_alone_latency", alone, &figures)
+        }
+        if let rate = phases.searchedRowsPerSecond {
+            figures.set("searched_offered_rows_per_second", rate)
+        } else if let known = phases.known {
+            let rate = Double(searched.rows) / searched.ingestSeconds
+            figures.set("searched_rows_per_second", rate)
             figures.set("search_ingest_loss_ratio", 1 - rate / (Double(known.rows) / known.ingestSeconds))
         }
+    }
+
+    private static func setLatency(_ name: String, _ latency: LatencyRecord, _ figures: inout FigureSet) {
+        for (percentile, text) in [(50.0, "p50"), (99, "p99")] {
+            if let us = latency.us(atPercentile: percentile) { figures.set("\(name)_ms_\(text)", us / 1000) }
+        }
+        figures.set(name + "_ms_max", latency.maxUs / 1000)
     }
 }

@@ -85,9 +85,12 @@ final class CacheAging: Sendable {
     private let state = Protected(State())
     private let current = Atomic<Int>(1)
     private let contests = Atomic<UInt64>(0)
+    private let advances = Atomic<UInt64>(0)
 
     /// The generation now, 1...63.
     var generation: Int { current.load(ordering: .relaxed) }
+    /// Generations begun since the cache was made.
+    var rotations: UInt64 { advances.load(ordering: .relaxed) }
     /// Notes that a newcomer met full buckets.
     func noteContest() { contests.wrappingAdd(1, ordering: .relaxed) }
 
@@ -156,6 +159,7 @@ final class CacheAging: Sendable {
 
     private func advance(_ state: inout State, by steps: Int) {
         state.generationRequests = 0
+        advances.wrappingAdd(UInt64(steps), ordering: .relaxed)
         let next = generation + steps
         current.store(next > CacheStamp.generations ? next - CacheStamp.generations : next, ordering: .relaxed)
     }

@@ -385,6 +385,7 @@ public final class TSIDCache: @unchecked Sendable {
         metrics.evictions = evictions.load(ordering: .relaxed)
         metrics.refusals = refusals.load(ordering: .relaxed)
         metrics.resets = resetCount
+        metrics.rotations = aging.rotations
         metrics.bytesMax = UInt64(bytesMax)
         structure.withShared {
             for shard in shards {

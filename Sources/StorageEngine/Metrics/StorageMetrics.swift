@@ -14,6 +14,8 @@ public struct CacheMetrics: Sendable, Equatable {
     public var evictions: UInt64 = 0, refusals: UInt64 = 0
     /// Times the cache was emptied.
     public var resets: UInt64 = 0
+    /// Times that entries became a generation older; 0 for caches without generations.
+    public var rotations: UInt64 = 0
     /// Entries and their bytes now, and the most bytes allowed.
     public var entries: UInt64 = 0, bytes: UInt64 = 0, bytesMax: UInt64 = 0
 
