@@ -26,6 +26,11 @@ public enum ProgramSource: Sendable, Equatable {
                 throw HarnessError(error, while: "looking for \(name)")
             }
         }
+        guard Subprocess.find("git", in: Subprocess.inheritedEnvironment["PATH"] ?? Subprocess.searchPath) != nil else {
+            throw HarnessError(
+                .unavailable,
+                "'\(name)' is no program and no run directory; git, which would know a revision, is not installed")
+        }
         guard !name.hasPrefix("-"), let commit = Checkout.resolve(name) else {
             throw HarnessError(
                 .badInput, "'\(name)' is neither a run directory nor a program nor a git revision of this checkout")

@@ -24,9 +24,7 @@ public enum RunReader {
             }
         }
         do throws(HarnessError) { return try RunRecord(json: bytes) } catch {
-            // The decoder's own words take many lines; the first says enough.
-            let reason = error.message.split(separator: "\n").first.map(String.init) ?? "it is empty"
-            throw HarnessError(.badInput, "\(file) is damaged or of another program: \(reason)")
+            throw HarnessError(.badInput, "\(file) is damaged or of another program: \(error.message)")
         }
     }
 

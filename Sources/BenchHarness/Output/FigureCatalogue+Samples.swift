@@ -116,7 +116,7 @@ extension FigureCatalogue {
                     "CPU of the searching thread / searches, while known rows arrive"),
                 .init(
                     "searched_offered_rows_per_second", "1/s", .none, .timed,
-                    "searches.load x processors / cpu_us_per_known_row, or the given --rate: rows due in the phases paced and searched"
+                    "searches.load x the smaller of processors / cpu_us_per_known_row and known_rows_per_second, or the given --rate: rows due in the phases paced and searched"
                 ),
                 .init(
                     "cpu_us_per_paced_row", "us", .lower, .timed,

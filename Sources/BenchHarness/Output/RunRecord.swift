@@ -125,7 +125,7 @@ extension RunRecord {
         } catch let error as HarnessError {
             throw error
         } catch {
-            throw HarnessError(.badInput, "not a run.json of this program: \(error)")
+            throw HarnessError(.badInput, GateJSON.reason(error))
         }
     }
 }

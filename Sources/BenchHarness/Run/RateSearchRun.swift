@@ -66,6 +66,8 @@ struct RateSearchRun {
         options.rowsPerSecond = rate
         options.knownRoundsWanted = 0
         options.measuresNewDay = false
+        options.measuresRestart = false
+        options.searchesPerSecond = 0
         options.measuresYardsticks = false
         options.forcesMerge = false
         options.seeks = 0

@@ -5,7 +5,8 @@
 //   searched   both                                                  -> both latencies, beside each other
 //
 // The rate of rows is a share of what the machine can take: of processors / cpu_us_per_known_row, the rate at which all
-// processors would be busy with rows and their debt. With --rate it is that rate. Runs that ask for searches with search_rate,
+// processors would be busy with rows and their debt, or of known_rows_per_second where that is less, as it is when other programs
+// want the processors, too. With --rate it is that rate. Runs that ask for searches with search_rate,
 // of a profile that has none, have the last part only, with as many known rounds as were measured before and as fast as they
 // are taken: that shows how much of the rate is lost. Deterministic runs have the last part only, too, on the virtual clock.
 //
@@ -22,7 +23,10 @@ extension RowPhases {
         let isLive = options.mode == .live
         var count = options.knownRounds(profile)
         if isLive, profile.searches != nil {
-            let possible = Double(CPUCount.available()) * Double(known.rows) / max(known.cpuSeconds, 1e-9)
+            let rows = Double(known.rows)
+            let possible = min(
+                Double(CPUCount.available()) * rows / max(known.cpuSeconds, 1e-9), rows / max(known.ingestSeconds, 1e-9)
+            )
             let rate = max(1, options.rowsPerSecond ?? plan.load * possible)
             searchedRowsPerSecond = rate
             count = max(1, Int((rate * plan.seconds / Double(feed.roundRows)).rounded(.up)))

@@ -205,7 +205,8 @@ public enum ProfileLoader {
         let directory = try ProfileDirectory.find(given: given, files)
         do { return try Profile.load(name, directory: directory, size: size, overrides: overrides) } catch {
             let workloads = ItemWorkload.Kind.allCases.map(\.rawValue).joined(separator: ", ")
-            guard error.kind == .notFound, !name.contains("/") else {
+            // A page that a profile names may be missing, too.
+            guard error.kind == .notFound, error.message.hasPrefix("unknown profile"), !name.contains("/") else {
                 throw HarnessError(.badInput, error.description)
             }
             throw HarnessError(.badInput, error.description + "; workloads of items: \(workloads)")
