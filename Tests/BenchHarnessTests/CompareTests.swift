@@ -187,49 +187,48 @@ extension RunRecord {
     @Test func mistakesHaveOneLine() throws {
         try ProcessWideTests.EndToEndTests.withDirectory { directory in
             let files = RealFileSystem()
-            func message(_ status: ExitStatus, _ body: () throws(HarnessError) -> Void) -> String {
+            func message(_ body: () throws(HarnessError) -> Void) -> String {
                 do throws(HarnessError) { try body() } catch {
-                    #expect(error.status == status && !error.message.contains("\n"), "\(error)")
+                    #expect(error.status == .badInput && !error.message.contains("\n"), "\(error)")
                     return error.message
                 }
                 Issue.record("nothing was thrown")
                 return ""
             }
-            func compare(_ change: (inout CompareRequest) -> Void) throws(HarnessError) {
+            func compare(_ change: (inout CompareRequest) -> Void) -> String {
                 var request = CompareRequest()
                 request.first = "/bin/true"
                 request.second = "/bin/true"
                 change(&request)
-                _ = try Compare.run(request, files: files, print: { _ in }, tell: { _ in })
+                return message { () throws(HarnessError) in
+                    _ = try Compare.run(request, files: files, print: { _ in }, tell: { _ in })
+                }
             }
-            #expect(
-                message(.badInput) { () throws(HarnessError) in try compare { $0.figures = ["nosuch"] } }
-                    == "no figure 'nosuch'; see mergeset-bench list --figures")
-            #expect(
-                message(.badInput) { () throws(HarnessError) in try compare { $0.second = "no-such revision" } }
-                    .contains("neither a run directory nor a program nor a git revision"))
-            try files.writeAtomically(Array("{\"schema_version\":1".utf8), to: directory + "/run.json")
+            func read(_ path: String) -> String {
+                message { () throws(HarnessError) in _ = try RunData.read(path, files) }
+            }
+            func write(_ text: String) throws {
+                try files.removeAll(directory + "/run.json")
+                try files.writeAtomically(Array(text.utf8), to: directory + "/run.json")
+            }
+            let unknownFigure = compare { $0.figures = ["nosuch"] }
+            #expect(unknownFigure == "no figure 'nosuch'; see mergeset-bench list --figures")
+            let unknownRevision = compare { $0.second = "no-such revision" }
+            #expect(unknownRevision.contains("neither a run directory nor a program nor a git revision"))
+            try write("{\"schema_version\":1")
             for path in [directory, directory + "/run.json"] {
-                #expect(
-                    message(.badInput) { () throws(HarnessError) in _ = try RunData.read(path, files) }
-                        .hasSuffix("run.json is damaged or of another program: it is no JSON"))
+                #expect(read(path).hasSuffix("run.json is damaged or of another program: it is no JSON"))
             }
-            try files.removeAll(directory + "/run.json")
-            try files.writeAtomically(Array("{\"schema_version\":9}".utf8), to: directory + "/run.json")
-            #expect(
-                message(.badInput) { () throws(HarnessError) in _ = try RunData.read(directory, files) }
-                    .contains("schema version 9, this program reads 1"))
-            try files.removeAll(directory + "/run.json")
-            try files.writeAtomically(Array("{\"schema_version\":1}".utf8), to: directory + "/run.json")
-            #expect(
-                message(.badInput) { () throws(HarnessError) in _ = try RunData.read(directory, files) }
-                    .contains("is missing"))
-            #expect(
-                message(.badInput) { () throws(HarnessError) in
-                    _ = try ProfileLoader.load(
-                        "replay", given: repositoryPath("Benchmarks/Profiles"), size: .s,
-                        overrides: ["page=/no/such/page"], files)
-                } == "/no/such/page: no such file or directory")
+            try write("{\"schema_version\":9}")
+            #expect(read(directory).contains("schema version 9, this program reads 1"))
+            try write("{\"schema_version\":1}")
+            #expect(read(directory).contains("is missing"))
+            let noPage = message { () throws(HarnessError) in
+                _ = try ProfileLoader.load(
+                    "replay", given: repositoryPath("Benchmarks/Profiles"), size: .s,
+                    overrides: ["page=/no/such/page"], files)
+            }
+            #expect(noPage == "/no/such/page: no such file or directory")
         }
     }
 
