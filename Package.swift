@@ -18,6 +18,7 @@ func room(
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
@@ -70,7 +71,7 @@ let package = Package(
             "ClusterRPC",
             uses: [
                 "ClusterWire", "NodeSupport", "StorageEngine", "StorageRuntime", "StorageBytes", nioCore, nioPosix,
-            ])
+            ], testUses: [nioEmbedded])
         + room(
             "AdminHTTP",
             uses: ["NodeSupport", "StorageRuntime", "StorageBytes", "CZlib", nioCore, nioPosix, nioHTTP])

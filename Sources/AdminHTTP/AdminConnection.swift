@@ -2,7 +2,7 @@
 //
 // Requests of a connection are answered one after the other: the pipeline handler in front holds back the next one. The
 // first head has to be complete 5 seconds after the connection was opened, further ones within the idle time; a body may
-// have 1 MiB.
+// have 64 KiB.
 //
 // Threads: the event loop of the connection.
 
@@ -26,7 +26,7 @@ final class AdminConnection: ChannelInboundHandler, @unchecked Sendable {
     private let loop: any EventLoop
     private let openedNanoseconds: UInt64
     private var timer: Scheduled<Void>?
-    static let bodyBytesMax = 1 << 20
+    static let bodyBytesMax = 64 << 10
 
     init(_ server: AdminServer.Shared, _ loop: any EventLoop) {
         self.server = server

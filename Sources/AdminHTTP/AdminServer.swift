@@ -46,7 +46,8 @@ public final class AdminServer: Sendable {
         let shared = Shared(options, AdminRoutes(options: options, backend: backend, log: log))
         traffic = ListenerCounters(name: "http", address: options.address)
         listener = try Listener.bind(
-            options.address, group: group, allowsTCP6: options.allowsTCP6, counters: traffic, readsByItself: true
+            options.address, group: group, allowsTCP6: options.allowsTCP6, counters: traffic, readsByItself: true,
+            input: InputMemory(bytesMax: .max)
         ) { channel in
             try channel.pipeline.syncOperations.configureHTTPServerPipeline(
                 withPipeliningAssistance: true, withErrorHandling: true)

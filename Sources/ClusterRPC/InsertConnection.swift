@@ -15,7 +15,7 @@ import Synchronization
 
 /// A vminsert connection.
 final class InsertConnection: WireConnection, @unchecked Sendable {
-    private var reader = PacketReader(StreamDecoder(isCompressed: false))
+    private var reader: PacketReader
     private var window = BudgetAccount(.window)
     private var account = BudgetAccount(.message)
     private var isAsking = false  // for memory
@@ -26,10 +26,13 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
     /// A sender that keeps memory others wait for has to send this much, or all of its packet, in this time.
     static let paceSecondsMax = 10, paceBytes = 1 << 20
 
-    init(_ shared: RPCShared) { super.init(shared, .vminsert, serverCompresses: false) }
+    init(_ shared: RPCShared) {
+        reader = PacketReader(StreamDecoder(isCompressed: false), pool: shared.chunks)
+        super.init(shared, .vminsert, serverCompresses: false)
+    }
 
     override func begin(clientCompresses: Bool) {
-        reader = PacketReader(StreamDecoder(isCompressed: clientCompresses))
+        reader = PacketReader(StreamDecoder(isCompressed: clientCompresses), pool: shared.chunks)
     }
 
     override func advance(_ input: inout ByteCursor) throws(WireError) -> Outcome {
@@ -51,6 +54,7 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
             return .goesOn
         }
         isAsking = true
+        if reader.isWindowWanted { sayThatWindowWaits(bytes) }
         return .waits
     }
 
@@ -95,7 +99,7 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
     override func end() {
         shared.budget.close(account)
         shared.budget.close(window)
-        reader = PacketReader(StreamDecoder(isCompressed: false))
+        reader = PacketReader(StreamDecoder(isCompressed: false), pool: shared.chunks)
     }
 
     override func checkPace() {

@@ -23,10 +23,13 @@ public struct RPCOptions: Sendable {
     public var allowsTCP6 = false
     /// Whether responses to vmselect are compressed.
     public var compressesResponses = true
-    /// Memory for what connections have sent, all together: packets, requests, windows of streams. At least 132 MiB.
+    /// Memory for what connections have sent, all together: packets, requests, windows of streams, bytes
+    /// not decoded yet. At least 142 MiB.
     public var memoryBytesMax = 256 << 20
     /// Threads that decode and add rows; 0 means one a CPU.
     public var workers = 0
+    /// Off in tests that do themselves what happens every second.
+    var hasTimer = true
 
     /// The defaults.
     public init() {}
@@ -38,6 +41,8 @@ final class RPCShared: @unchecked Sendable {
     let log: NodeLog
     let counters = RPCCounters()
     let budget: ByteBudget
+    let input: InputMemory
+    let chunks = ChunkPool()
     let pool: InsertPool
     let selects: SelectService
     let compressesResponses: Bool
@@ -52,7 +57,8 @@ final class RPCShared: @unchecked Sendable {
         compressesResponses = options.compressesResponses
         insertTraffic = ListenerCounters(name: "vminsert", address: options.insertAddress)
         selectTraffic = ListenerCounters(name: "vmselect", address: options.selectAddress)
-        budget = ByteBudget(totalBytes: options.memoryBytesMax)
+        input = InputMemory(bytesMax: min(16 << 20, max(8 << 20, options.memoryBytesMax / 16)))
+        budget = ByteBudget(totalBytes: options.memoryBytesMax - input.bytesMax)
         let workers = options.workers > 0 ? options.workers : CPUCount.available()
         pool = InsertPool(workers: workers, storage: storage, counters: counters, budget: budget, log: log)
         let clock = clock
@@ -97,7 +103,9 @@ final class RPCShared: @unchecked Sendable {
         }
     }
 
-    func checkPace() {
+    /// Called every second.
+    func lookAtMemory() {
+        chunks.trim()
         guard budget.isTight else { return }
         for connection in open.withLock({ Array($0.values) }) {
             connection.onLoop { $0.checkPace() }
@@ -107,8 +115,9 @@ final class RPCShared: @unchecked Sendable {
     var metrics: [NodeMetric] {
         let memory = budget.figures
         return counters.metrics + insertTraffic.metrics + selectTraffic.metrics + [
-            NodeMetric("vm_rpc_memory_bytes", memory.used), NodeMetric("vm_rpc_memory_peak_bytes", memory.usedMax),
-            NodeMetric("vm_rpc_memory_max_bytes", budget.totalBytes),
+            NodeMetric("vm_rpc_memory_bytes", memory.used + input.bytes),
+            NodeMetric("vm_rpc_memory_peak_bytes", memory.usedMax + input.bytesPeak),
+            NodeMetric("vm_rpc_memory_max_bytes", budget.totalBytes + input.bytesMax),
             NodeMetric("vm_rpc_memory_waiting", memory.waiting),
             NodeMetric("vm_rpc_memory_waits_total", memory.waits),
         ]
@@ -117,10 +126,10 @@ final class RPCShared: @unchecked Sendable {
 
 /// The RPC ports, open.
 public final class RPCServer: @unchecked Sendable {
-    private let shared: RPCShared
+    let shared: RPCShared
     private let group: any EventLoopGroup
     private let insertListener: Listener, selectListener: Listener
-    private let paceCheck: RepeatedTask
+    private let memoryCheck: RepeatedTask?
     private let options: RPCOptions
 
     /// Opens both ports on the threads of `group`, which outlives the server.
@@ -134,12 +143,12 @@ public final class RPCServer: @unchecked Sendable {
         do throws(StorageError) {
             let insertListener = try Listener.bind(
                 options.insertAddress, group: group, allowsTCP6: options.allowsTCP6,
-                counters: shared.traffic(.vminsert), readsByItself: false
+                counters: shared.traffic(.vminsert), readsByItself: false, input: shared.input
             ) { try $0.pipeline.syncOperations.addHandler(InsertConnection(shared)) }
             insert = insertListener
             selectListener = try Listener.bind(
                 options.selectAddress, group: group, allowsTCP6: options.allowsTCP6,
-                counters: shared.traffic(.vmselect), readsByItself: false
+                counters: shared.traffic(.vmselect), readsByItself: false, input: shared.input
             ) { try $0.pipeline.syncOperations.addHandler(SelectConnection(shared)) }
             self.insertListener = insertListener
         } catch {
@@ -153,9 +162,11 @@ public final class RPCServer: @unchecked Sendable {
         self.options = options
         log.info("accepting vminsert conns at \(options.insertAddress)")
         log.info("accepting vmselect conns at \(options.selectAddress)")
-        paceCheck = group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
-            shared.checkPace()
-        }
+        memoryCheck =
+            options.hasTimer
+            ? group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+                shared.lookAtMemory()
+            } : nil
     }
 
     /// The ports that are bound.
@@ -169,7 +180,7 @@ public final class RPCServer: @unchecked Sendable {
     /// Closes the ports and all connections, and returns when everything acknowledged was handed to the storage.
     public func stop() {
         let connections = shared.beginStopping()
-        paceCheck.cancel()
+        memoryCheck?.cancel()
         insertListener.close()
         selectListener.close()
         let closed = connections.map { connection in

@@ -62,7 +62,10 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
                 self.resume()
             }
         }
-        guard isTaken else { return .waits }
+        guard isTaken else {
+            if reader.isWindowWanted { sayThatWindowWaits(bytes) }
+            return .waits
+        }
         reader.grantMemory(bytes)
         return .goesOn
     }

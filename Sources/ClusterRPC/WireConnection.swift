@@ -4,9 +4,11 @@
 //                                   |
 //                                   +--> waits (memory, answer, queue, reply): nothing is read until it goes on
 //
-// Nothing is read ahead: at most one read of up to 128 KiB is outstanding, and it is asked for only when all bytes that
-// came before are used up. The kernel's window then holds the sender back. A sender that has closed its side is the
-// exception: what the kernel still has of it is delivered at once.
+// Nothing is read ahead: at most one read of up to 64 KiB is outstanding, and it is asked for only when all bytes that
+// came before are used up. The kernel's window then holds the sender back. Bytes that are held are counted (InputMemory).
+//
+// A sender that has closed its side is the exception: what the kernel still has of it is delivered at once. That may be
+// MiBs; when they cannot be used up as they come, the connection is given up. Real senders wait for their answers.
 //
 // Threads: everything happens on the event loop of the connection.
 
@@ -41,6 +43,7 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
     private(set) var peer = "?"
     private var handshake: ServerHandshake
     private var input = ByteBuffer()
+    private var inputBytesCounted = 0
     private var inputHasEnded = false
     private var isReading = false
     private var isWaiting = false
@@ -49,6 +52,9 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
     private var wasResumed = false
     private(set) var isClosed = false
     private var deadline: Scheduled<Void>?
+
+    /// Bytes that may wait of a sender that has closed its side, unless memory is short.
+    static let unaskedBytesMax = 1 << 20
 
     init(_ shared: RPCShared, _ port: WirePort, serverCompresses: Bool) {
         self.shared = shared
@@ -137,6 +143,15 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
         fail(WireError(.badAnswer, "cannot send an answer: " + text))
     }
 
+    /// The connection is not read from until another one with a compressed stream ends: that may be never.
+    final func sayThatWindowWaits(_ bytes: Int) {
+        shared.log.limited(
+            .warn,
+            "\(port.rawValue) conn from \(peer) waits for \(bytes) bytes for its compressed stream: the streams of other "
+                + "connections hold all that there is for them; more of -memory.allowedBytes, or senders that do not "
+                + "compress, would let it go on")
+    }
+
     /// Ends the connection for an error.
     final func fail(_ error: WireError) {
         guard !isClosed else { return }
@@ -166,6 +181,8 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
         clearDeadline()
         shared.log.limited(.info, "closing \(port.rawValue) conn from \(peer)")
         end()
+        // A step that is under way looks at the input.
+        if !isStepping { forgetInput() }
         context.close(promise: nil)
     }
 
@@ -196,8 +213,15 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
         if input.readableBytes == 0 {
             input = bytes
         } else {
+            let count = input.readableBytes + bytes.readableBytes
+            guard count <= (shared.input.isShort ? InputMemory.readBytesMax : WireConnection.unaskedBytesMax) else {
+                return fail(
+                    WireError(
+                        .unexpectedEnd, "the client has closed its side, and \(count) bytes of it cannot be used yet"))
+            }
             input.writeBuffer(&bytes)
         }
+        countInput()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -219,7 +243,7 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
             if let missing, handshake.step == .done { fail(missing) } else { close() }
         }
         shared.unregister(self)
-        input = ByteBuffer()
+        forgetInput()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -278,11 +302,23 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
             return bytes.count - cursor.remaining
         }
         if count == input.readableBytes {
-            input = ByteBuffer()
+            forgetInput()
         } else {
             input.moveReaderIndex(forwardBy: count)
         }
         return try result.get()
+    }
+
+    private func countInput() {
+        let bytes = input.storageCapacity
+        shared.input.add(bytes - inputBytesCounted)
+        inputBytesCounted = bytes
+    }
+
+    private func forgetInput() {
+        input = ByteBuffer()
+        shared.input.add(-inputBytesCounted)
+        inputBytesCounted = 0
     }
 
     private func advanceAny(_ cursor: inout ByteCursor) throws(WireError) -> Outcome {

@@ -1,13 +1,13 @@
 // Packet.swift - a packet of rows in memory, and the machine that gathers one (docs/format/cluster-rpc.md, 4.1).
 //
 //   wire     u64 size | payload: size bytes          the size field is not kept
-//   memory   | chunk 16 KiB | 64 KiB | 256 KiB | 256 KiB | ...     the last one as short as the payload needs
+//   memory   | chunk 16 KiB | 64 KiB | 256 KiB | 256 KiB | ...     the last one may be smaller (ChunkPool)
 //
 // A payload lies in chunks, so that memory follows the bytes that have really come: whoever announces 100 MiB and sends
 // nothing holds nothing. The decoder of the stream writes into the chunk itself. Rows are read from there (RowDecoder);
 // only a row that crosses the border of two chunks is copied.
 //
-// Contract: a packet owns its chunks, each with 32 bytes of slack behind. The reader has it alone until it is complete;
+// Contract: a packet owns its chunks, each with 32 bytes of slack behind, and gives them back to the pool when it goes. The reader has it alone until it is complete;
 // after that it is read-only. Threads: a reader has one owner; a complete packet may be passed on.
 
 import StorageBytes
@@ -17,40 +17,52 @@ public final class Packet: @unchecked Sendable {
     /// Bytes of the payload.
     public let count: Int
     private(set) var chunks: [UnsafeMutableRawBufferPointer] = []
+    /// Sizes of the chunks in the pool; none for those of `init(copying:)`.
+    private var sizes: [ChunkPool.Size] = []
+    private let pool: ChunkPool?
     /// Payload bytes in the chunks so far.
     fileprivate(set) var filled = 0
     /// Bytes of memory of all chunks.
     public private(set) var memoryBytes = 0
 
-    static let chunkBytesMax = 256 << 10
+    fileprivate init(count: Int, _ pool: ChunkPool?) {
+        self.count = count
+        self.pool = pool
+    }
 
-    fileprivate init(count: Int) { self.count = count }
-
-    /// A complete packet of given bytes, cut into chunks as if they had come over the wire: for tests and fuzz targets.
+    /// A complete packet of given bytes, in chunks of a given size: for tests and fuzz targets.
     public convenience init(copying payload: UnsafeRawBufferPointer, chunkBytes: Int? = nil) {
-        self.init(count: payload.count)
+        self.init(count: payload.count, nil)
         var rest = payload[...]
         while rest.count > 0 {
-            let piece = rest.prefix(chunkBytes ?? nextChunkBytes)
-            addChunk(piece.count)
-            chunks[chunks.count - 1].copyMemory(from: UnsafeRawBufferPointer(rebasing: piece))
+            let piece = rest.prefix(chunkBytes ?? 100_000)
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: piece.count + RawBuffer.slack, alignment: 64)
+            memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: piece).baseAddress!, byteCount: piece.count)
+            chunks.append(UnsafeMutableRawBufferPointer(start: memory, count: piece.count))
+            memoryBytes += piece.count + RawBuffer.slack
             filled += piece.count
             rest = rest.dropFirst(piece.count)
         }
     }
 
-    deinit { for chunk in chunks { chunk.deallocate() } }
-
-    /// Bytes of the chunk that comes next.
-    fileprivate var nextChunkBytes: Int {
-        let step = chunks.count == 0 ? 16 << 10 : chunks.count == 1 ? 64 << 10 : Packet.chunkBytesMax
-        return min(step, count - filled)
+    deinit {
+        for (index, chunk) in chunks.enumerated() {
+            if let pool { pool.give(chunk.baseAddress.unsafelyUnwrapped, sizes[index]) } else { chunk.deallocate() }
+        }
     }
 
-    fileprivate func addChunk(_ bytes: Int) {
-        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes + RawBuffer.slack, alignment: 64)
-        chunks.append(UnsafeMutableRawBufferPointer(start: memory.baseAddress, count: bytes))
-        memoryBytes += bytes + RawBuffer.slack
+    /// The chunk that comes next: small ones first, so that memory follows the bytes.
+    fileprivate var nextChunk: ChunkPool.Size {
+        let step: ChunkPool.Size = chunks.count == 0 ? .small : chunks.count == 1 ? .middle : .large
+        let fitting = ChunkPool.Size.fitting(count - filled)
+        return fitting.rawValue < step.rawValue ? fitting : step
+    }
+
+    fileprivate func addChunk(_ size: ChunkPool.Size, _ pool: ChunkPool) {
+        chunks.append(
+            UnsafeMutableRawBufferPointer(start: pool.take(size), count: min(size.capacity, count - filled)))
+        sizes.append(size)
+        memoryBytes += size.bytes
     }
 
     /// The payload in one piece, copied.
@@ -76,10 +88,14 @@ public struct PacketReader: ~Copyable {
     private var sizeCount = 0
     private var packet: Packet?
     private var place = 0  // bytes filled of the last chunk
-    private var chunkGranted = 0
+    private var isChunkGranted = false
+    private let pool: ChunkPool
 
-    /// A reader at the first byte behind the handshake.
-    public init(_ stream: consuming StreamDecoder) { self.stream = stream }
+    /// A reader at the first byte behind the handshake; its packets lie in chunks of `pool`.
+    public init(_ stream: consuming StreamDecoder, pool: ChunkPool = ChunkPool()) {
+        self.stream = stream
+        self.pool = pool
+    }
 
     /// Whether the stream may end here: no packet has begun.
     public var isBetweenPackets: Bool { packet == nil && sizeCount == 0 }
@@ -104,7 +120,7 @@ public struct PacketReader: ~Copyable {
 
     /// Says that the bytes of memory asked for by `needsMemory` may be used.
     public mutating func grantMemory(_ bytes: Int) {
-        if stream.memoryWantedBytes > 0 { stream.grantMemory() } else { chunkGranted = bytes }
+        if stream.memoryWantedBytes > 0 { stream.grantMemory() } else { isChunkGranted = true }
     }
 
     /// Decodes from `input`.
@@ -120,14 +136,14 @@ public struct PacketReader: ~Copyable {
             // Everything is there, or it is an empty packet.
             guard let packet, packet.filled < packet.count else { return .packet(finish()) }
             if packet.chunks.last.map({ $0.count == place }) ?? true {
-                let bytes = packet.nextChunkBytes
-                if chunkGranted == 0 {
+                let size = packet.nextChunk
+                if !isChunkGranted {
                     // Nothing is reserved for a sender that has only announced.
                     if input.remaining == 0, !stream.mayHoldOutput { return .needsInput }
-                    return .needsMemory(bytes + RawBuffer.slack)
+                    return .needsMemory(size.bytes)
                 }
-                packet.addChunk(bytes)
-                chunkGranted = 0
+                packet.addChunk(size, pool)
+                isChunkGranted = false
                 place = 0
             }
             let chunk = packet.chunks[packet.chunks.count - 1]
@@ -158,13 +174,13 @@ public struct PacketReader: ~Copyable {
             throw WireError(
                 .tooBig, "too big packet size: \(sizeField); shouldn't exceed \(WireLimits.packetBytesMax)")
         }
-        packet = Packet(count: Int(sizeField))
+        packet = Packet(count: Int(sizeField), pool)
         place = 0
         return true
     }
 
     private mutating func finish() -> Packet {
-        let complete = packet ?? Packet(count: 0)
+        let complete = packet ?? Packet(count: 0, pool)
         packet = nil
         sizeField = 0
         sizeCount = 0

@@ -4,7 +4,8 @@
 //
 // Decoded bytes are held until a request is complete; every attempt starts at the last point that is known to be good: the
 // beginning of the arguments or, for registerMetricNames, behind the last whole name. Sizes are checked as soon as
-// they are read. Memory follows the bytes that have come, in steps that the caller has to grant.
+// they are read. Memory follows the bytes that have come: it is doubled in steps that the caller has to grant, and what is
+// granted is what the buffer takes. Of names to register, the list of their places is granted with the bytes.
 //
 // Threads: one owner at a time.
 
@@ -24,7 +25,9 @@ public struct SelectReader: ~Copyable {
 
     private var stream: StreamDecoder
     private var held = RawBuffer()
-    private var granted = 0
+    private var granted = 0  // bytes that `held` may take
+    private var grantedAll = 0  // the same with the list of names
+    private var wanted = 0
     private var call: SelectCall?
     private var timeout: UInt32?
     private var argumentsStart = 0
@@ -41,7 +44,7 @@ public struct SelectReader: ~Copyable {
     /// The call whose arguments are being read: the clock of its deadline is running.
     public var pendingCall: SelectCall? { call }
     /// Bytes of memory of the request that has begun.
-    public var requestMemoryBytes: Int { granted }
+    public var requestMemoryBytes: Int { grantedAll }
     /// Whether the memory asked for last is for the stream's decoder, with which it stays.
     public var isWindowWanted: Bool { stream.memoryWantedBytes > 0 }
     /// Bytes of memory of the stream's decoder.
@@ -58,9 +61,15 @@ public struct SelectReader: ~Copyable {
         if stream.memoryWantedBytes > 0 {
             stream.grantMemory()
         } else {
-            granted += bytes
+            granted += wanted
+            grantedAll += bytes
+            wanted = 0
+            if granted > held.capacity { held.reserve(granted - held.count) }
         }
     }
+
+    /// Bytes of memory for each byte of names: a name of 16 bytes has a place of 24 in a list that doubles.
+    private static let nameFactor = 4
 
     /// Decodes from `input`.
     ///
@@ -74,10 +83,12 @@ public struct SelectReader: ~Copyable {
                 if granted >= WireLimits.requestBytesMax {
                     throw WireError(.tooBig, "too big request: more than \(WireLimits.requestBytesMax) bytes")
                 }
-                return .needsMemory(granted == 0 ? 4096 : min(max(granted, SelectReader.stepBytes), 8 << 20))
+                wanted =
+                    granted == 0
+                    ? 4096 : min(max(granted, SelectReader.stepBytes), WireLimits.requestBytesMax - granted)
+                return .needsMemory(call == .registerMetricNames ? wanted * SelectReader.nameFactor : wanted)
             }
             let room = min(granted - held.count, SelectReader.stepBytes)
-            held.reserve(room)
             let count = try stream.read(
                 &input, into: UnsafeMutableRawBufferPointer(start: held.end, count: room))
             held.commit(count)
@@ -127,7 +138,8 @@ public struct SelectReader: ~Copyable {
         names = []
         namesWanted = nil
         parsed = 0
-        granted = held.count
+        granted = held.capacity
+        grantedAll = granted
         return request
     }
 

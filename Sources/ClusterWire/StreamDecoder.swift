@@ -15,7 +15,9 @@ import StorageBytes
 
 /// Decodes one direction.
 public struct StreamDecoder: ~Copyable, @unchecked Sendable {
-    private let context: OpaquePointer?  // nil: the direction is not compressed
+    /// Whether the direction is compressed.
+    public let isCompressed: Bool
+    private var context: OpaquePointer?  // made when its memory is granted
     private let windowBytesMax: Int
     private var header = FrameHeader()
     private var isInFrame = false
@@ -33,20 +35,11 @@ public struct StreamDecoder: ~Copyable, @unchecked Sendable {
     /// A decoder at the first byte behind the handshake.
     public init(isCompressed: Bool, windowBytesMax: Int = WireLimits.windowBytesMax) {
         self.windowBytesMax = windowBytesMax
-        guard isCompressed else {
-            context = nil
-            return
-        }
-        guard let context = ZSTD_createDCtx() else { fatalError("zstd: no memory for a context") }
-        let windowLog = Int.bitWidth - 1 - windowBytesMax.leadingZeroBitCount
-        ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Int32(windowLog))
-        self.context = context
+        self.isCompressed = isCompressed
     }
 
     deinit { if let context { ZSTD_freeDCtx(context) } }
 
-    /// Whether the direction is compressed.
-    public var isCompressed: Bool { context != nil }
     /// What zstd says that its context takes, in bytes.
     public var contextBytes: Int { context.map { ZSTD_sizeof_DCtx($0) } ?? 0 }
 
@@ -64,10 +57,10 @@ public struct StreamDecoder: ~Copyable, @unchecked Sendable {
     public mutating func read(
         _ input: inout ByteCursor, into target: UnsafeMutableRawBufferPointer
     ) throws(WireError) -> Int {
-        guard let context else { return copy(&input, target) }
+        guard isCompressed else { return copy(&input, target) }
         var written = 0
         while written < target.count {
-            if !isInFrame, try !enterFrame(&input, context) { return written }
+            if !isInFrame, try !enterFrame(&input) { return written }
             if input.remaining == 0, !mayHoldOutput { return written }
             var source = ZSTD_inBuffer(src: input.position, size: input.remaining, pos: 0)
             var room = ZSTD_outBuffer(dst: target.baseAddress, size: target.count, pos: written)
@@ -95,7 +88,7 @@ public struct StreamDecoder: ~Copyable, @unchecked Sendable {
     }
 
     /// Reads the header of the next frame and hands it to zstd, once there is memory for its window.
-    private mutating func enterFrame(_ input: inout ByteCursor, _ context: OpaquePointer) throws(WireError) -> Bool {
+    private mutating func enterFrame(_ input: inout ByteCursor) throws(WireError) -> Bool {
         guard memoryWantedBytes == 0, let window = try header.read(&input) else { return false }
         guard window <= windowBytesMax else {
             throw WireError(
@@ -106,6 +99,7 @@ public struct StreamDecoder: ~Copyable, @unchecked Sendable {
             memoryWantedBytes = wanted
             return false
         }
+        let context = context ?? makeContext()
         try header.withBytes { (bytes) throws(WireError) in
             var source = ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
             var room = ZSTD_outBuffer(dst: nil, size: 0, pos: 0)
@@ -118,6 +112,14 @@ public struct StreamDecoder: ~Copyable, @unchecked Sendable {
         }
         isInFrame = true
         return true
+    }
+
+    private mutating func makeContext() -> OpaquePointer {
+        guard let made = ZSTD_createDCtx() else { fatalError("zstd: no memory for a context") }
+        let windowLog = Int.bitWidth - 1 - windowBytesMax.leadingZeroBitCount
+        ZSTD_DCtx_setParameter(made, ZSTD_d_windowLogMax, Int32(windowLog))
+        context = made
+        return made
     }
 
     private static func broken(_ code: Int) -> WireError {

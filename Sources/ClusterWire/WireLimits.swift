@@ -28,7 +28,7 @@ public enum WireLimits {
     /// Names in one `registerMetricNames_v1`, and bytes of each (5.3).
     public static let registeredNamesMax = 1_048_576, registeredNameBytesMax = 1_048_576
     /// Bytes of a whole request. The reference has no such limit; its real clients stay far below.
-    public static let requestBytesMax = 100 << 20
+    public static let requestBytesMax = 16 << 20
     /// Bytes of an error text in a response (5.2).
     public static let errorTextBytesMax = 65_536
 }

@@ -18,11 +18,12 @@ public final class Listener: Sendable {
     /// - Parameters:
     ///   - allowsTCP6: Off, only IPv4 is listened to.
     ///   - readsByItself: Off, handlers have to ask for each read: that is how they hold a sender back.
+    ///   - input: Counts what connections hold of what they have read.
     ///   - setUp: Adds the handlers of a new connection, on its event loop.
     /// - Throws: `.io` when the port cannot be bound, `.invalidArgument` for an address that is none.
     public static func bind(
         _ text: String, group: any EventLoopGroup, allowsTCP6: Bool, counters: ListenerCounters,
-        readsByItself: Bool, setUp: @escaping @Sendable (any Channel) throws -> Void
+        readsByItself: Bool, input: InputMemory, setUp: @escaping @Sendable (any Channel) throws -> Void
     ) throws(StorageError) -> Listener {
         guard let address = ListenAddress(text) else {
             throw StorageError(.invalidArgument, "\"\(text)\" is not an address of the form host:port")
@@ -41,11 +42,8 @@ public final class Listener: Sendable {
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 15)
             .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 15)
-            .childChannelOption(.maxMessagesPerRead, value: 4)
-            .childChannelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16_384, maximum: 128 << 10)
-            )
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.recvAllocator, value: InputAllocator(input))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(TrafficMeter(counters))

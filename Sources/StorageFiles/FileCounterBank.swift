@@ -9,6 +9,7 @@ final class FileCounterBank: Sendable {
     private let readCalls = Atomic<UInt64>(0), readBytes = Atomic<UInt64>(0)
     private let syncCalls = Atomic<UInt64>(0)
     private let filesCreated = Atomic<UInt64>(0), filesOpened = Atomic<UInt64>(0)
+    private let writersClosed = Atomic<UInt64>(0), readersClosed = Atomic<UInt64>(0)
     private let temporaryNumber = Atomic<UInt64>(0)
 
     /// One call of `write` that appended `count` bytes.
@@ -32,6 +33,12 @@ final class FileCounterBank: Sendable {
     /// One file opened for reading.
     func addOpen() { filesOpened.wrappingAdd(1, ordering: .relaxed) }
 
+    /// One file closed that was being written.
+    func addWriterClose() { writersClosed.wrappingAdd(1, ordering: .relaxed) }
+
+    /// One file closed that was opened for reading.
+    func addReaderClose() { readersClosed.wrappingAdd(1, ordering: .relaxed) }
+
     /// The next number for a temporary name.
     func nextTemporaryNumber() -> UInt64 { temporaryNumber.wrappingAdd(1, ordering: .relaxed).newValue }
 
@@ -45,6 +52,8 @@ final class FileCounterBank: Sendable {
         values.syncCalls = syncCalls.load(ordering: .relaxed)
         values.filesCreated = filesCreated.load(ordering: .relaxed)
         values.filesOpened = filesOpened.load(ordering: .relaxed)
+        values.writersClosed = writersClosed.load(ordering: .relaxed)
+        values.readersClosed = readersClosed.load(ordering: .relaxed)
         return values
     }
 }

@@ -129,6 +129,8 @@ public struct FileCounters: Sendable, Equatable {
     public var syncCalls: UInt64 = 0
     /// Files created for writing and files opened for reading.
     public var filesCreated: UInt64 = 0, filesOpened: UInt64 = 0
+    /// How many of them were closed again.
+    public var writersClosed: UInt64 = 0, readersClosed: UInt64 = 0
 
     /// All zero.
     public init() {}

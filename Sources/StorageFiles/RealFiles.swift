@@ -33,7 +33,10 @@ final class RealReadableFile: ReadableFile {
         counters.addOpen()
     }
 
-    deinit { Glibc.close(descriptor) }
+    deinit {
+        Glibc.close(descriptor)
+        counters.addReaderClose()
+    }
 
     func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(StorageError) {
         try checkRange(offset, target.count, sizeBytes, path)
@@ -79,7 +82,11 @@ final class RealWritableFile: WritableFile {
         counters.addCreate()
     }
 
-    deinit { if descriptor >= 0 { Glibc.close(descriptor) } }
+    deinit {
+        if descriptor < 0 { return }
+        Glibc.close(descriptor)
+        counters.addWriterClose()
+    }
 
     private func openDescriptor() throws(StorageError) -> Int32 {
         if descriptor < 0 { throw StorageError(.closed, "the file has been closed", path: path) }
@@ -113,6 +120,7 @@ final class RealWritableFile: WritableFile {
         if descriptor < 0 { return }
         let closing = descriptor
         descriptor = -1
+        counters.addWriterClose()
         try SystemCall.close(closing, path)
     }
 }

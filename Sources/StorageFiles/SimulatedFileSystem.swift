@@ -28,7 +28,7 @@ public final class SimulatedFileSystem: FileSystem, @unchecked Sendable {
     var pending = PendingChanges()
     var usedBytes = 0
     private let recording: Recording
-    private let bank = FileCounterBank()
+    let bank = FileCounterBank()
     private var operations: [FileOperation] = []
     private var numberedCount = 0
     private var isCrashed = false

@@ -18,7 +18,10 @@ final class SimulatedReadableFile: ReadableFile, @unchecked Sendable {
         self.node = node
     }
 
-    deinit { fileSystem.closeHandle(node) }
+    deinit {
+        fileSystem.closeHandle(node)
+        fileSystem.bank.addReaderClose()
+    }
 
     func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(StorageError) {
         try checkRange(offset, target.count, sizeBytes, path)
@@ -38,7 +41,11 @@ final class SimulatedWritableFile: WritableFile {
         self.node = node
     }
 
-    deinit { if !isClosed { fileSystem.closeHandle(node) } }
+    deinit {
+        if isClosed { return }
+        fileSystem.closeHandle(node)
+        fileSystem.bank.addWriterClose()
+    }
 
     private func checkOpen() throws(StorageError) {
         if isClosed { throw StorageError(.closed, "the file has been closed", path: path) }
@@ -58,6 +65,7 @@ final class SimulatedWritableFile: WritableFile {
         if isClosed { return }
         isClosed = true
         fileSystem.closeHandle(node)
+        fileSystem.bank.addWriterClose()
         try fileSystem.recordClose(path)
     }
 }

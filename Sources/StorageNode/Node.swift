@@ -15,6 +15,7 @@ import NIOPosix
 import NodeSupport
 import SampleStore
 import StorageEngine
+import StorageFiles
 import StorageRuntime
 
 /// Why a node could not be started, or not be stopped in time. The message was logged.
@@ -43,13 +44,13 @@ public final class Node: @unchecked Sendable {
     /// - Throws: What was logged as FATAL; nothing is left open.
     init(
         _ options: NodeOptions, flags: FlagValues, log: NodeLog, writer: LogWriter,
-        environment: Environment = .live()
+        files: any FileSystem = RealFileSystem(), environment: Environment = .live()
     ) throws(NodeFailure) {
         self.options = options
         self.flags = flags
         self.log = log
         self.writer = writer
-        storage = try Node.open(options, environment, log)
+        storage = try Node.open(options, files, environment, log)
         group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(options.processors, 4)))
         do throws(StorageError) {
             rpc = try RPCServer(options: options.rpc, storage: storage, group: group, log: log)
@@ -77,12 +78,12 @@ public final class Node: @unchecked Sendable {
     var admin: AdminServer? { http.withLock { $0 } }
 
     private static func open(
-        _ options: NodeOptions, _ environment: Environment, _ log: NodeLog
+        _ options: NodeOptions, _ files: any FileSystem, _ environment: Environment, _ log: NodeLog
     ) throws(NodeFailure) -> NodeStorage {
         log.info("opening storage at \"\(options.dataPath)\" with -retentionPeriod=\(options.retentionText)")
         let start = SystemClock().monotonicNanoseconds
         do throws(StorageError) {
-            let storage = try NodeStorage(options, environment: environment, log: log)
+            let storage = try NodeStorage(options, files: files, environment: environment, log: log)
             let seconds = Double(SystemClock().monotonicNanoseconds - start) * 1e-9
             let samples = storage.engine.metrics.samples
             let sides = [samples?.small, samples?.big].compactMap { $0 }
@@ -106,14 +107,17 @@ public final class Node: @unchecked Sendable {
         try? group.syncShutdownGracefully()
     }
 
-    private static func serverFailure(_ options: NodeOptions, _ reason: String, _ log: NodeLog) -> NodeFailure {
+    private static func serverFailure(
+        _ options: NodeOptions, _ reason: String, _ log: NodeLog, line: UInt = #line
+    ) -> NodeFailure {
         failure(
             "cannot create a server with vminsertAddr=\(options.rpc.insertAddress), "
-                + "vmselectAddr=\(options.rpc.selectAddress): \(reason)", log)
+                + "vmselectAddr=\(options.rpc.selectAddress): \(reason)", log, line: line)
     }
 
-    private static func failure(_ message: String, _ log: NodeLog) -> NodeFailure {
-        log.fatal(message)
+    /// - Parameter line: Where it happened, for the log.
+    private static func failure(_ message: String, _ log: NodeLog, line: UInt = #line) -> NodeFailure {
+        log.fatal(message, line: line)
         return NodeFailure(message: message)
     }
 

@@ -38,6 +38,10 @@ struct NodeOptions: Sendable {
 
         storage.retentionMs = try FlagText.retentionMs(retentionText)
         storage.cacheBytesMax = allowedMemoryBytes
+        // What is not flushed yet follows the memory for caches below 2 GiB of it.
+        storage.table.memoryBytesMax = min(
+            storage.table.memoryBytesMax, max(13_000_000, allowedMemoryBytes / 40))
+        storage.samples.memoryBytesMax = min(storage.samples.memoryBytesMax, max(16 << 20, allowedMemoryBytes / 32))
         storage.concurrentAddRowsMax = processors
         storage.concurrentSearchesMax = 2 * processors
         let space = flags.bytes("storage.minFreeDiskSpaceBytes")

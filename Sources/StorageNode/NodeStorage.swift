@@ -18,11 +18,13 @@ final class NodeStorage: RPCStorage {
     private let merges = Protected<[Thread]>([])
 
     /// Opens the storage.
-    init(_ options: NodeOptions, environment: Environment, log: NodeLog) throws(StorageError) {
+    init(
+        _ options: NodeOptions, files: any FileSystem, environment: Environment, log: NodeLog
+    ) throws(StorageError) {
         var storage = options.storage
         storage.log = { line in NodeStorage.pass(line, to: log) }
         engine = try StorageEngine.open(
-            options.dataPath, options: storage, files: RealFileSystem(), environment: environment)
+            options.dataPath, options: storage, files: files, environment: environment)
         precisionBits = options.precisionBits
         self.log = log
     }

@@ -33,7 +33,8 @@ struct MergesetBench: ParsableCommand {
             """,
         subcommands: [
             Run.self, Report.self, CompareRuns.self, RunGate.self, ThresholdsCommand.self, Rates.self, Micro.self,
-            Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self, Soak.self, SingleNode.self,
+            Generate.self, List.self, Describe.self, Inspect.self, Flamegraph.self, Soak.self, Flood.self,
+            SingleNode.self,
             Fill.self,
             Bars.self, Plots.self, CrashWriterCommand.self, CrashCheckCommand.self,
         ], defaultSubcommand: nil)

@@ -39,22 +39,34 @@ final class TestServer: @unchecked Sendable {
     let storage = RecordingStorage()
     let server: RPCServer
     let lines = Protected<[String]>([])
+    /// The clock of the log: it stands still, so every cause has its lines of one second until a test moves it.
+    let logClock = VirtualClock(unixMilliseconds: 0)
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
 
-    init(memoryBytesMax: Int = 0, workers: Int = 2) throws {
+    init(memoryBytesMax: Int = 0, workers: Int = 2, hasTimer: Bool = true) throws {
         var options = RPCOptions()
         options.insertAddress = "127.0.0.1:0"
         options.selectAddress = "127.0.0.1:0"
         options.memoryBytesMax = memoryBytesMax
         options.workers = workers
+        options.hasTimer = hasTimer
         let lines = lines
-        let log = NodeLog { level, _, text in lines.withLock { $0.append("\(level.name) \(text)") } }
+        let log = NodeLog(clock: logClock) { level, _, text in lines.withLock { $0.append("\(level.name) \(text)") } }
         server = try RPCServer(options: options, storage: storage, group: group, log: log)
     }
 
     func stop() throws {
         server.stop()
         try group.syncShutdownGracefully()
+    }
+
+    /// Log lines with a text in them.
+    func lines(with text: String) -> [String] { lines.withLock { $0.filter { $0.contains(text) } } }
+
+    /// What the server does every second, so many times; it is done when this returns.
+    func passSeconds(_ count: Int) throws {
+        for _ in 0..<count { server.shared.lookAtMemory() }
+        for loop in group.makeIterator() { try loop.submit {}.wait() }
     }
 
     func metric(_ series: String) -> Int {

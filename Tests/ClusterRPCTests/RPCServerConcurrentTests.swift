@@ -127,44 +127,6 @@ import Testing
         #expect(server.storage.values.withLock { $0.suffix(3) } == [0, 1, 2])
     }
 
-    @Test func aBombIsUnpackedWithinTheBudget() throws {
-        let server = try TestServer(memoryBytesMax: 140 << 20)
-        var encoder = StreamEncoder(isCompressed: true)
-        var bomb = RawBuffer()
-        // No length of a name begins like this, so every packet is refused at its first row.
-        let filler = [UInt8](repeating: 0xFF, count: 1 << 20)
-        withUnsafeBytes(of: UInt64(100 << 20).bigEndian) { encoder.append($0, to: &bomb) }
-        for _ in 0..<100 { filler.withUnsafeBytes { encoder.append($0, to: &bomb) } }
-        encoder.flush(to: &bomb)
-        #expect(bomb.count < 1 << 20)
-        let sockets = try (0..<4).map { _ in try server.insert(compressed: true) }
-        for socket in sockets { try socket.send(bomb.array()) }
-        for socket in sockets { #expect(try socket.receive(1) == [1]) }
-        try server.stop()
-        #expect(server.metric("vm_protoparser_parse_errors_total{type=\"clusternative\"}") == 4)
-        #expect(server.metric("vm_rpc_memory_peak_bytes") <= 140 << 20)
-        #expect(server.metric("vm_rpc_memory_bytes") == 0)
-    }
-
-    @Test func sendersThatAnnounceMuchAndSendNothingHoldNothing() throws {
-        let server = try TestServer(memoryBytesMax: 140 << 20)
-        let size: [UInt8] = withUnsafeBytes(of: UInt64(100 << 20).bigEndian) { Array($0) }
-        let idle = try (0..<50).map { _ in
-            let socket = try server.insert()
-            try socket.send(size + [1])
-            return socket
-        }
-        let good = try server.insert()
-        for number in 0..<5 {
-            try good.send(TestServer.packet(number, rows: 20_000, nameBytes: 100))
-            #expect(try good.receive(1) == [1])
-        }
-        #expect(server.metric("vm_rpc_memory_peak_bytes") < 32 << 20)
-        withExtendedLifetime(idle) {}
-        try server.stop()
-        #expect(server.metric("vm_rpc_memory_bytes") == 0)
-    }
-
     @Test func whenMemoryIsShortOneAfterTheOtherGetsThrough() throws {
         // The pool has 32 MiB; six packets of 20 MiB are begun at once and none fits beside another.
         let server = try TestServer(memoryBytesMax: 1)
@@ -187,19 +149,6 @@ import Testing
         #expect(failures.withLock { $0 } == [])
         #expect(server.storage.values.withLock { $0.count } == 120_000)
         #expect(server.metric("vm_rpc_memory_peak_bytes") <= server.metric("vm_rpc_memory_max_bytes"))
-    }
-
-    @Test func connectionsWithoutAHandshakeGoAfterASecond() throws {
-        let server = try TestServer()
-        let sockets = try (0..<300).map { _ in try TestSocket(port: server.server.insertPort) }
-        let good = try server.insert()
-        try good.send(TestServer.packet(0, rows: 1))
-        #expect(try good.receive(1) == [1])
-        for socket in sockets { #expect(try socket.receiveAll() == []) }
-        #expect(server.metric("vm_rpc_handshake_errors_total") == 300)
-        // A few lines a second, not 300.
-        #expect(server.lines.withLock { $0.count { $0.contains("cannot perform vminsert handshake") } } < 30)
-        try server.stop()
     }
 
     @Test func readOnlyIsAnsweredAndNothingIsStored() throws {

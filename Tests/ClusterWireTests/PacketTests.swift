@@ -136,7 +136,7 @@ import Testing
         }
         let (memory, begun, isBetween) = (reader.packetMemoryBytes, reader.begun, reader.isBetweenPackets)
         #expect(memory == granted)
-        #expect(granted < 300_000 + Packet.chunkBytesMax + 1000)
+        #expect(granted < 300_000 + ChunkPool.Size.large.bytes)
         #expect(begun == (50 << 20, 300_000))
         #expect(!isBetween)
     }

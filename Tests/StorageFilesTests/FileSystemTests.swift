@@ -217,6 +217,10 @@ import Testing
             #expect(after.syncCalls - before.syncCalls == 2)
             #expect(after.filesCreated - before.filesCreated == 1)
             #expect(after.filesOpened - before.filesOpened == 1)
+            #expect(after.writersClosed - before.writersClosed == 1)
+            #expect(after.readersClosed == before.readersClosed)
+            _ = consume reader
+            #expect(files.counters.readersClosed - before.readersClosed == 1)
         }
     }
 

@@ -96,8 +96,8 @@ import Testing
     /// answered yet, buffered streams, profiles.
     static let withoutMeaning = [
         "go_", "vm_gogc", "vm_http_requests_total{path=\"/debug/pprof", "vm_nfs_", "vm_filestream_buffered_",
-        "vm_filestream_read_duration", "vm_filestream_write_duration", "vm_filestream_readers", "vm_filestream_writers",
-        "vm_filestream_real_read_", "vm_fs_readers", "type=\"promql/regexp\"", "type=\"storage/regexps\"",
+        "vm_filestream_read_duration", "vm_filestream_write_duration", "vm_filestream_readers",
+        "vm_filestream_real_read_", "type=\"promql/regexp\"", "type=\"storage/regexps\"",
         "type=\"indexdb/tagFilters\"", "type=\"storage/prefetchedMetricIDs\"", "vm_cache_collisions_total",
         "vm_composite_filter_", "vm_date_metric_id_cache_", "vm_date_range_", "vm_global_search_calls_total",
         "vm_index_search_duration_seconds", "vm_slow_metric_name_loads_total", "vm_missing_tsids_for_metric_id_total",

@@ -2,18 +2,21 @@
 
 import NodeSupport
 import StorageBytes
+import StorageFiles
 import StorageRuntime
 import TestSupport
 
 @testable import StorageNode
 
-final class TestNode {
+final class TestNode: @unchecked Sendable {
     let directory: TemporaryDirectory
     let node: Node
     let lines = Protected<[String]>([])
 
     /// A node with further flags. All samples of the golden data are of 2022, so retention is long.
-    init(_ flags: [String] = [], directory: TemporaryDirectory? = nil) throws {
+    init(
+        _ flags: [String] = [], directory: TemporaryDirectory? = nil, files: any FileSystem = RealFileSystem()
+    ) throws {
         let directory = try directory ?? TemporaryDirectory()
         let arguments = [
             "-storageDataPath=\(directory.path)/data", "-retentionPeriod=100y", "-vminsertAddr=127.0.0.1:0",
@@ -27,7 +30,7 @@ final class TestNode {
         let writer = LogWriter(try LogSettings(values), version: "test")
         let log = NodeLog { level, _, text in lines.withLock { $0.append("\(level.name): \(text)") } }
         self.directory = directory
-        node = try Node(options, flags: values, log: log, writer: writer)
+        node = try Node(options, flags: values, log: log, writer: writer, files: files)
     }
 
     var insertPort: Int { node.rpc.insertPort }

@@ -22,6 +22,11 @@ public enum Golden {
         try JSON(parsing: Data(contentsOf: URL(fileURLWithPath: path(relative))), path: relative)
     }
 
+    /// A text file of this checkout, for tests that hold documentation to the code. The path is relative to its root.
+    public static func text(ofRepository path: String) throws -> String {
+        try String(contentsOf: URL(fileURLWithPath: root + "/../../" + path), encoding: .utf8)
+    }
+
     /// Copies a golden table directory to `target`, which does not exist yet, and puts the absolute path of `target`
     /// for `{TABLE}` in its transaction files. Golden directories are never opened in place: opening modifies them.
     public static func copyTable(_ relative: String, to target: String) throws {

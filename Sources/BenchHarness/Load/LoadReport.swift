@@ -1,5 +1,6 @@
 // LoadReport.swift - a load told to people, and as JSON. Figures and formulas are those of LoadRun.swift.
 
+import StorageBytes
 import StorageFiles
 import StorageRuntime
 import Workloads
@@ -31,9 +32,10 @@ public enum LoadReport {
         return text
     }
 
-    /// An object with one object for each phase.
-    public static func json(_ phases: [LoadPhase], memory: ResidentMemory?) -> String {
-        var objects = phases.map { phase in
+    /// An object with the machine and one object for each phase.
+    public static func json(_ phases: [LoadPhase], memory: ResidentMemory?, machine: Provenance) -> String {
+        var objects = [machineObject(machine)]
+        objects += phases.map { phase in
             let rows = Double(max(1, phase.rows))
             var fields = [
                 "\"rows\": \(phase.rows)", "\"packets\": \(phase.packets)", "\"bytes\": \(phase.bytes)",
@@ -57,6 +59,64 @@ public enum LoadReport {
             )
         }
         return "{\n" + objects.joined(separator: ",\n") + "\n}\n"
+    }
+
+    /// One table of a flood.
+    public static func text(_ result: FloodResult, _ options: FloodOptions) -> String {
+        func megabytes(_ bytes: some BinaryInteger) -> String { fixed(Double(Int64(bytes)) / 1e6, 1) }
+        var text = "flood\n"
+        text += line("connections", "\(options.connections), \(options.repetitions) after each other")
+        text += line(
+            "packets", "\(result.packets) of \(options.packetBytes) bytes, \(result.wireBytes) on the wire")
+        text += line("rows", String(result.rows))
+        text += line("seconds sending, settling", "\(fixed(result.seconds, 2)), \(fixed(result.settleSeconds, 2))")
+        text += line("CPU of the node, seconds", fixed(result.nodeCPUSeconds, 2))
+        text += line("byte budget, MB", megabytes(result.budgetBytes))
+        text += line("accounted peak, MB", megabytes(result.accountedPeakBytes))
+        text += line("resident before, MB", megabytes(result.baseBytes))
+        text += line("resident peak, MB", megabytes(result.peakBytes))
+        text += line("anonymous peak, MB", megabytes(result.anonymousPeakBytes))
+        text += line("above the budget, MB", megabytes(result.aboveBudgetBytes))
+        text += line(
+            "resident later, MB", megabytes(result.idleBytes) + " after \(fixed(options.idleSeconds, 0)) s of rest")
+        return text
+    }
+
+    /// The same as JSON.
+    public static func json(_ result: FloodResult, _ options: FloodOptions) -> String {
+        let fields = [
+            "\"connections\": \(options.connections)", "\"repetitions\": \(options.repetitions)",
+            "\"compressed\": \(options.compresses)", "\"packet_bytes\": \(options.packetBytes)",
+            "\"packets\": \(result.packets)", "\"rows\": \(result.rows)", "\"wire_bytes\": \(result.wireBytes)",
+            "\"seconds\": \(result.seconds)", "\"settle_seconds\": \(result.settleSeconds)",
+            "\"node_cpu_seconds\": \(result.nodeCPUSeconds)", "\"budget_bytes\": \(result.budgetBytes)",
+            "\"accounted_peak_bytes\": \(result.accountedPeakBytes)",
+            "\"resident_before_bytes\": \(result.baseBytes)", "\"resident_peak_bytes\": \(result.peakBytes)",
+            "\"anonymous_peak_bytes\": \(result.anonymousPeakBytes)",
+            "\"above_budget_bytes\": \(result.aboveBudgetBytes)",
+            "\"resident_idle_bytes\": \(result.idleBytes)", "\"idle_seconds\": \(options.idleSeconds)",
+        ]
+        return "{\n" + machineObject(Provenance.atStart()) + ",\n"
+            + "  \"flood\": {\n    " + fields.joined(separator: ",\n    ") + "\n  }\n}\n"
+    }
+
+    private static func machineObject(_ machine: Provenance) -> String {
+        func quoted(_ text: String) -> String { QuotedText.quote(text) }
+        let fields = [
+            "\"cpu\": " + quoted(machine.cpu), "\"cores\": \(machine.cores)",
+            "\"memory_bytes\": \(machine.memoryBytes)", "\"kernel\": " + quoted(machine.kernel),
+            "\"toolchain\": " + quoted(machine.toolchain), "\"build\": " + quoted(machine.build),
+            "\"commit\": " + quoted(machine.commit ?? "unknown"), "\"started_at\": " + quoted(machine.startedAt),
+            "\"load_at_start\": \(machine.loadAtStart)",
+        ]
+        return "  \"machine\": {\n    " + fields.joined(separator: ",\n    ") + "\n  }"
+    }
+
+    /// Writes a report.
+    public static func write(_ json: String, to path: String, _ files: any FileSystem) throws(HarnessError) {
+        try HarnessError.wrapping("writing \(path)") { () throws(StorageError) in
+            try files.writeAtomically(Array(json.utf8), to: path)
+        }
     }
 
     private static func percentiles(_ values: Statistics) -> String {
@@ -84,15 +144,12 @@ public enum LoadDriver {
     ) throws(HarnessError) {
         let profile = try ProfileLoader.load(
             request.profile, given: request.profiles, size: request.size, overrides: request.settings, files)
+        let machine = Provenance.atStart()
         let phases = try LoadRun(options: options, files: files, tell: tell).run(profile)
         var memory: ResidentMemory?
         if case .rpc(let address) = options.target { memory = NodeProbe(rpc: address, http: nil).memory }
-        let json = LoadReport.json(phases, memory: memory)
-        if let out = request.out {
-            try HarnessError.wrapping("writing \(out)") { () throws(StorageError) in
-                try files.writeAtomically(Array(json.utf8), to: out)
-            }
-        }
+        let json = LoadReport.json(phases, memory: memory, machine: machine)
+        if let out = request.out { try LoadReport.write(json, to: out, files) }
         switch request.format {
         case .text: print(LoadReport.text(phases, options: options, memory: memory))
         case .json: print(json)

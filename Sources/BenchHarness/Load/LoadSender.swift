@@ -50,8 +50,8 @@ final class RPCSender: LoadSender {
     private var output = RawBuffer()
     private(set) var bytesSent: UInt64 = 0
 
-    init(_ address: NodeAddress, compresses: Bool) throws(HarnessError) {
-        socket = try WireSocket(address)
+    init(_ address: NodeAddress, compresses: Bool, waitSeconds: Int = 60) throws(HarnessError) {
+        socket = try WireSocket(address, waitSeconds: waitSeconds)
         encoder = StreamEncoder(isCompressed: compresses)
         var greeting = RawBuffer()
         var handshake = ClientHandshake(.vminsert, compresses: compresses, output: &greeting)
@@ -94,6 +94,12 @@ final class RPCSender: LoadSender {
         encode(rows)
         let count = min(output.count - 1, Int(Double(output.count) * share))
         try socket.send(UnsafeRawBufferPointer(rebasing: output.bytes[..<count]))
+    }
+
+    /// Sends bytes that are encoded already: the first packet of a connection. The next call is ``receiveAnswer()``.
+    func sendEncoded(_ bytes: UnsafeRawBufferPointer) throws(HarnessError) {
+        try socket.send(bytes)
+        bytesSent += UInt64(bytes.count)
     }
 
     /// Waits for the answer to a packet.

@@ -32,12 +32,17 @@ struct NodeProbe {
     /// Resident memory now, and the most so far.
     var memory: ResidentMemory? {
         guard let pid else { return nil }
-        var memory = ResidentMemory()
+        return ResidentMemory.of("/proc/\(pid)/status")
+    }
+
+    /// Resident bytes that are no part of a file.
+    var anonymousBytes: UInt64? {
+        guard let pid else { return nil }
+        var bytes: UInt64?
         ProcFile.withContents("/proc/\(pid)/status") { text in
-            memory.bytes = (ProcFile.number(after: "VmRSS:", in: text) ?? 0) * 1024
-            memory.peakBytes = (ProcFile.number(after: "VmHWM:", in: text) ?? 0) * 1024
+            bytes = ProcFile.number(after: "RssAnon:", in: text).map { $0 * 1024 }
         }
-        return memory
+        return bytes
     }
 
     /// The values of the metrics page by name and labels; empty when there is none.

@@ -30,10 +30,11 @@ public struct NodeAddress: Sendable, Equatable, CustomStringConvertible {
 /// A connection.
 final class WireSocket {
     private var descriptor: Int32 = -1
-    private static let waitSeconds = 60
 
     /// Connects.
-    init(_ address: NodeAddress) throws(HarnessError) {
+    ///
+    /// - Parameter waitSeconds: How long a single send or receive may take.
+    init(_ address: NodeAddress, waitSeconds: Int = 60) throws(HarnessError) {
         var hints = addrinfo()
         hints.ai_family = AF_INET
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -48,7 +49,7 @@ final class WireSocket {
         }
         var one: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
-        var limit = timeval(tv_sec: WireSocket.waitSeconds, tv_usec: 0)
+        var limit = timeval(tv_sec: waitSeconds, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
         }

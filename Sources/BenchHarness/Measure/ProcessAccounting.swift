@@ -73,10 +73,13 @@ public struct ResidentMemory: Sendable, Equatable {
     /// Bytes resident now, and the most since the start or the last ``resetPeak()``.
     public var bytes: UInt64 = 0, peakBytes: UInt64 = 0
 
-    /// Reads both values.
-    public static func now() -> ResidentMemory {
+    /// Reads both values of this process.
+    public static func now() -> ResidentMemory { of("/proc/self/status") }
+
+    /// Reads both values out of the status file of a process.
+    static func of(_ path: String) -> ResidentMemory {
         var memory = ResidentMemory()
-        ProcFile.withContents("/proc/self/status") { text in
+        ProcFile.withContents(path) { text in
             memory.bytes = (ProcFile.number(after: "VmRSS:", in: text) ?? 0) * 1024
             memory.peakBytes = (ProcFile.number(after: "VmHWM:", in: text) ?? 0) * 1024
         }

@@ -171,6 +171,9 @@ private struct MetricList {
         add("zstd_block_decompress_calls_total", zstd.decompressCalls)
         add("zstd_block_original_bytes_total", zstd.originalBytes)
         add("zstd_block_compressed_bytes_total", zstd.compressedBytes)
+        // The counters are read one after the other, while files are opened and closed.
+        add("fs_readers", files.filesOpened - min(files.filesOpened, files.readersClosed))
+        add("filestream_writers", files.filesCreated - min(files.filesCreated, files.writersClosed))
         add("fs_read_calls_total", files.readCalls)
         add("fs_read_bytes_total", files.readBytes)
         add("filestream_real_write_calls_total", files.writeCalls)

@@ -21,7 +21,8 @@ import Testing
         vm_concurrent_search_tsids_current vm_search_delays_total vm_active_force_merges vm_free_disk_space_bytes
         vm_free_disk_space_limit_bytes vm_storage_is_read_only vm_zstd_block_compress_calls_total
         vm_zstd_block_decompress_calls_total vm_zstd_block_original_bytes_total vm_zstd_block_compressed_bytes_total
-        vm_fs_read_calls_total vm_fs_read_bytes_total vm_slow_row_inserts_total vm_slow_per_day_index_inserts_total
+        vm_fs_readers vm_filestream_writers vm_fs_read_calls_total vm_fs_read_bytes_total
+        vm_slow_row_inserts_total vm_slow_per_day_index_inserts_total
         vm_new_timeseries_created_total vm_missing_metric_names_for_metric_id_total vm_deleted_metrics_total
         vm_hourly_series_limit_rows_dropped_total vm_daily_series_limit_rows_dropped_total
         vm_composite_index_min_timestamp vm_index_blocks_with_metric_ids_processed_total
