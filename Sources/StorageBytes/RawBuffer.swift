@@ -40,6 +40,10 @@ public struct RawBuffer: ~Copyable, @unchecked Sendable {
 
     deinit { storage.deallocate() }
 
+    /// Ends the buffer; its memory goes back to the system, not only to the allocator (``MemoryPages``). For large buffers that
+    /// are one too many.
+    public consuming func giveBack() { MemoryPages.drop(storage, room + RawBuffer.slack) }
+
     /// The bytes written so far. Valid until the buffer grows or dies.
     @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 

@@ -62,6 +62,9 @@ extension RunData {
             interval.pendingBytes = UInt64(number % 9) * 20_000_000
             interval.rssBytes = 400_000_000
             interval.heapAllocatedBytes = 350_000_000
+            interval.sampleBytes = 40_000_000
+            interval.keptBytes = 20_000_000
+            interval.cacheBytes = 80_000_000
             return interval
         }
         return RunData(name: name, record: record, intervals: intervals)

@@ -342,6 +342,17 @@ public enum FigureCatalogue {
                 "heap_allocated_bytes", "bytes", .lower, .near,
                 "live allocations after the debt is paid (jemalloc allocated)"),
             .init("heap_allocated_peak_bytes", "bytes", .lower, .near, "most live allocations in any interval"),
+            .init(
+                "memory_runs_at_peak_bytes", "bytes", .none, .near,
+                "index items in memory in the interval with the most resident bytes"),
+            .init(
+                "memory_rows_at_peak_bytes", "bytes", .none, .near, "rows and sample parts in memory in that interval"),
+            .init(
+                "memory_kept_at_peak_bytes", "bytes", .none, .near,
+                "memory kept for reuse in that interval: arenas, tables of series"),
+            .init("memory_caches_at_peak_bytes", "bytes", .none, .near, "what all caches hold in that interval"),
+            .init(
+                "peak_beside_caches_bytes", "bytes", .lower, .near, "peak_memory_bytes - memory_caches_at_peak_bytes"),
             .init("heap_active_bytes", "bytes", .lower, .near, "pages with live allocations (jemalloc active)"),
             .init("heap_resident_bytes", "bytes", .lower, .near, "physical pages of the allocator (jemalloc resident)"),
             .init("heap_metadata_bytes", "bytes", .lower, .near, "the allocator's own records (jemalloc metadata)"),

@@ -312,6 +312,10 @@ public enum Report {
         [
             figures.text("peak_memory_bytes") { "peak " + TextFormat.bytes($0) },
             figures.text("generator_mapped_bytes") { "generator (left out) " + TextFormat.bytes($0) },
+            figures.text("peak_beside_caches_bytes") { "beside caches " + TextFormat.bytes($0) },
+            figures.text("memory_runs_at_peak_bytes") { "in it runs " + TextFormat.bytes($0) },
+            figures.text("memory_rows_at_peak_bytes") { "rows " + TextFormat.bytes($0) },
+            figures.text("memory_kept_at_peak_bytes") { "kept " + TextFormat.bytes($0) },
             figures.text("heap_allocated_bytes") { "allocated " + TextFormat.bytes($0) },
             figures.text("heap_resident_bytes") { "resident " + TextFormat.bytes($0) },
             figures.text("heap_metadata_bytes") { "metadata " + TextFormat.bytes($0) },

@@ -101,6 +101,9 @@ extension IntervalRecord {
         case "new_series_per_second": newSeriesPerSecond = value
         case "slow_rows_per_second": slowRowsPerSecond = value
         case "tsid_cache_hit_ratio": tsidCacheHitRatio = value
+        case "sample_bytes": sampleBytes = UInt64(value)
+        case "kept_bytes": keptBytes = UInt64(value)
+        case "cache_bytes": cacheBytes = UInt64(value)
         default: break
         }
     }

@@ -291,6 +291,15 @@ public struct BenchRun {
 
     private func setIntervalFigures(_ intervals: [IntervalRecord], _ figures: inout FigureSet) {
         if let peak = intervals.map(\.heapAllocatedBytes).max() { figures.set("heap_allocated_peak_bytes", peak) }
+        if let fullest = intervals.max(by: { $0.rssBytes < $1.rssBytes }) {
+            figures.set("memory_runs_at_peak_bytes", fullest.pendingBytes)
+            figures.set("memory_rows_at_peak_bytes", fullest.sampleBytes)
+            figures.set("memory_kept_at_peak_bytes", fullest.keptBytes)
+            figures.set("memory_caches_at_peak_bytes", fullest.cacheBytes)
+            if let peak = figures["peak_memory_bytes"] {
+                figures.set("peak_beside_caches_bytes", max(0, peak - Double(fullest.cacheBytes)))
+            }
+        }
         let taken = intervals.filter { $0.phase == "ingest" || $0.phase == "rounds" }
         let rates = Statistics(
             isLive ? IntervalRecord.windowRates(taken, seconds: 0.24) : taken.dropLast().map(\.perSecond))

@@ -28,6 +28,8 @@ public struct IntervalRecord: Sendable, Equatable {
     public var activeMerges: UInt64 = 0, flushes: UInt64 = 0, merges: UInt64 = 0
     /// Resident bytes of the process and live allocations.
     public var rssBytes: UInt64 = 0, heapAllocatedBytes: UInt64 = 0
+    /// Bytes of rows and of sample parts in memory, of memory kept for reuse, and what the caches hold; 0 without an engine.
+    public var sampleBytes: UInt64 = 0, keptBytes: UInt64 = 0, cacheBytes: UInt64 = 0
 
     /// All zero.
     public init() {}
@@ -54,7 +56,8 @@ public struct IntervalRecord: Sendable, Equatable {
     public static func csv(_ records: [IntervalRecord]) -> [UInt8] {
         var text =
             "seconds,phase,done,per_second,items_per_second,parts,pending_items,pending_bytes,active_merges,flushes,"
-            + "merges,rss_bytes,heap_allocated_bytes,new_series_per_second,slow_rows_per_second,tsid_cache_hit_ratio\n"
+            + "merges,rss_bytes,heap_allocated_bytes,new_series_per_second,slow_rows_per_second,tsid_cache_hit_ratio,"
+            + "sample_bytes,kept_bytes,cache_bytes\n"
         for record in records {
             text += TextFormat.fixed(record.seconds, 3) + ",\(record.phase),\(record.done),"
             text += TextFormat.fixed(record.perSecond, 0) + "," + TextFormat.fixed(record.itemsPerSecond, 0)
@@ -62,7 +65,8 @@ public struct IntervalRecord: Sendable, Equatable {
             text += ",\(record.flushes),\(record.merges),\(record.rssBytes),\(record.heapAllocatedBytes),"
             text += TextFormat.fixed(record.newSeriesPerSecond, 0) + ","
             text += TextFormat.fixed(record.slowRowsPerSecond, 0) + ","
-            text += TextFormat.fixed(record.tsidCacheHitRatio, 4) + "\n"
+            text += TextFormat.fixed(record.tsidCacheHitRatio, 4)
+            text += ",\(record.sampleBytes),\(record.keptBytes),\(record.cacheBytes)\n"
         }
         return Array(text.utf8)
     }
@@ -190,6 +194,9 @@ public final class Progress: @unchecked Sendable {
             record.activeMerges = metrics.activeMerges
             record.flushes = metrics.flushes
             record.merges = metrics.mergesFinished
+            record.sampleBytes = all.samples?.memoryBytes ?? 0
+            record.keptBytes = all.keptBytes
+            record.cacheBytes = all.cacheBytes
             record.rssBytes = ResidentMemory.now().bytes
             record.heapAllocatedBytes = HeapStatistics.now().allocatedBytes
             state.records.append(record)

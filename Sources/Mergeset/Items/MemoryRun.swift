@@ -11,47 +11,6 @@
 
 import StorageBytes
 import StorageRuntime
-import Synchronization
-
-/// Buffers whose run has died, kept for the next runs: their pages are mapped already. Any thread.
-final class ArenaPool: Sendable {
-    private let capacity: Int
-    private let countMax: Int
-    private final class Box: @unchecked Sendable {
-        private var buffer: RawBuffer?
-        init(_ buffer: consuming RawBuffer) { self.buffer = consume buffer }
-        func take() -> RawBuffer? { buffer.take() }
-    }
-    private let boxes = Protected<[Box]>([])
-    private let isRetired = Atomic<Bool>(false)  // changed while `boxes` is held
-
-    init(arenaBytes: Int, countMax: Int) {
-        capacity = arenaBytes
-        self.countMax = countMax
-    }
-
-    /// An empty buffer of the pool's size.
-    func take() -> RawBuffer {
-        if let box = boxes.withLock({ $0.popLast() }), let buffer = box.take() { return buffer }
-        return RawBuffer(capacity: capacity)
-    }
-
-    /// Gives the buffers that wait here back to the allocator, and keeps none from now on.
-    func retire() {
-        boxes.withLock {
-            isRetired.store(true, ordering: .relaxed)
-            $0 = []
-        }
-    }
-
-    /// Takes a buffer back. One that has grown far beyond the pool's size is given up.
-    func put(_ buffer: consuming RawBuffer) {
-        guard buffer.capacity >= capacity, buffer.capacity <= capacity * 2 else { return }
-        buffer.removeAll()
-        let box = Box(buffer)
-        boxes.withLock { if $0.count < countMax, !isRetired.load(ordering: .relaxed) { $0.append(box) } }
-    }
-}
 
 /// Sorted items in memory. O(items) to make.
 final class MemoryRun: @unchecked Sendable {

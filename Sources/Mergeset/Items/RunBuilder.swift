@@ -324,12 +324,14 @@ struct RunBuilder: ~Copyable {
         for index in 0..<gathererCount { gatherers[index].removeAll() }
         var sealed = RawBuffer()
         swap(&sealed, &arena)
-        let run =
-            refs.count == 0
-            ? nil
-            : MemoryRun(
+        var run: MemoryRun?
+        if refs.count > 0 {
+            run = MemoryRun(
                 arena: sealed, refs: refs, normalisedItems: normalisedItems, normalisedBytes: normalisedBytes,
                 openedAt: openedAt, number: number, pool: pool)
+        } else {
+            pool?.put(sealed)
+        }
         joinedBytes = 0
         plainItems = 0
         normalisedItems = 0

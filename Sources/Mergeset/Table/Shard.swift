@@ -44,6 +44,12 @@ final class BuilderPool: Sendable {
     /// Takes back a builder whose run was sealed.
     func put(_ box: RunBuilderBox) { boxes.withLock { $0.append(box) } }
 
+    /// Gives back arenas that the load of late did not need, and what is more than `waitingMax` arenas and builders.
+    func trim(waitingMax: Int = .max) {
+        arenas.trim(waitingMax: waitingMax)
+        boxes.withLock { $0.removeLast(max(0, $0.count - waitingMax)) }
+    }
+
     /// Gives back what waits here, and keeps no arenas from now on.
     func retire() {
         boxes.withLock { $0 = [] }

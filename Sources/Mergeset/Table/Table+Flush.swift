@@ -46,6 +46,8 @@ extension Table {
         unfinishedFlushes.append((flushNumber, nextRun.load(ordering: .acquiring)))
         if sealingOpenRuns { sealAll() }
         let hasFlushed = try writeRuns()
+        // Arenas of the runs just written are back in the pool. Under a steady load there are new runs already.
+        builders.trim(waitingMax: oldestPending() == nil && state.pendingBytes == 0 ? 1 : .max)
         let oldest = oldestRun() ?? .max
         guard let last = unfinishedFlushes.lastIndex(where: { $0.firstRunBehind <= oldest }) else { return hasFlushed }
         options.flushObserver?.didFlush(through: unfinishedFlushes[last].number)
@@ -70,7 +72,9 @@ extension Table {
     func flusherStep() -> NextStep {
         let interval = options.flushIntervalNanoseconds
         let now = environment.clock.monotonicNanoseconds
-        let isDue = oldestPending().map { now - min($0, now) >= interval } ?? false
+        let waitsSince = oldestPending()
+        let isDue = waitsSince.map { now - min($0, now) >= interval } ?? false
+        if waitsSince == nil, state.pendingBytes == 0 { builders.trim(waitingMax: 0) }
         if isDue || state.sealedBytes >= options.memoryBytesMax {
             flushLock.lock()
             // The error is kept in the state: whoever adds or flushes next gets it.

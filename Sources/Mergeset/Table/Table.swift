@@ -341,6 +341,7 @@ public final class Table: @unchecked Sendable {
                 metrics.pendingBytes += UInt64(box.pointer.pointee.usedBytes)
             }
         }
+        metrics.keptBytes = UInt64(builders.arenas.waitingBytes)
         metrics.dataBlockCache = caches.dataBlocks.metrics
         metrics.indexBlockCache = caches.indexBlocks.metrics
         return metrics

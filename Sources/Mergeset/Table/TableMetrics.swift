@@ -69,6 +69,8 @@ public struct TableMetrics: Sendable, Equatable {
     public var activeMerges: UInt64 = 0
     /// Items in open and sealed runs in memory, and the bytes of these runs.
     public var pendingItems: UInt64 = 0, pendingBytes: UInt64 = 0
+    /// Bytes at most of memory kept for runs to come.
+    public var keptBytes: UInt64 = 0
     /// File parts, their blocks, items and bytes (the four `.bin` files).
     public var parts: UInt64 = 0, blocks: UInt64 = 0, items: UInt64 = 0, sizeBytes: UInt64 = 0
     /// Most file parts seen at once.
@@ -135,6 +137,7 @@ extension TableMetrics {
         activeMerges += other.activeMerges
         pendingItems += other.pendingItems
         pendingBytes += other.pendingBytes
+        keptBytes += other.keptBytes
         parts += other.parts
         blocks += other.blocks
         items += other.items

@@ -1,6 +1,6 @@
 // RowConverter.swift - rows as they arrived become a part in memory (docs/format/sample-store.md, 8.3).
 //
-//   1. number   each row gets the small number of its series (SeriesRanks) and moves to a batch: 20 bytes instead of 48
+//   1. number   each row gets the small number of its series (SeriesRanks) and moves to a batch: 16 bytes instead of 48
 //   2. count    the rows of a batch by series; the counts in the order of TSIDs say where the rows of a series begin
 //   3. scatter  timestamps and values go there in the order of arrival: a radix sort whose only digit is the rank of the series
 //   4. sort     rows of a series that are not ascending are sorted by timestamp (rare)
@@ -14,24 +14,33 @@
 import CIntrinsics
 import StorageBytes
 
-/// Rows that have the numbers of a converter, in pieces of three columns.
+/// Rows that have the numbers of a converter, in pieces of three columns. A month has less than 2^32 milliseconds.
 final class NumberedRows {
-    /// Number of the series, timestamp, value as bits.
+    /// Number of the series, milliseconds since ``base``, value as bits.
     struct Piece {
         var numbers: UnsafeMutablePointer<UInt32>
-        var timestamps: UnsafeMutablePointer<Int64>
+        var timestamps: UnsafeMutablePointer<UInt32>
         var values: UnsafeMutablePointer<Int64>
+        var base: Int64 = 0
         var count = 0
         var capacity: Int
+
+        /// The timestamp of a row.
+        @inline(__always) func timestamp(_ index: Int) -> Int64 { base &+ Int64(timestamps[index]) }
     }
 
-    static let rowBytes = 20
+    static let rowBytes = 16
     /// Rows of a piece after the first one.
     static let pieceRows = 32768
 
     fileprivate(set) var pieces: [Piece] = []
     /// Rows in all pieces.
     fileprivate(set) var count = 0
+    /// The timestamp that pieces begin with; nil when rows may lie anywhere, and each piece finds its own.
+    let base: Int64?
+
+    /// No rows yet. With a base, all must lie less than 2^32 milliseconds behind it.
+    init(base: Int64? = nil) { self.base = base }
 
     deinit { for piece in pieces { NumberedRows.free(piece) } }
 
@@ -39,6 +48,14 @@ final class NumberedRows {
         Piece(
             numbers: .allocate(capacity: capacity), timestamps: .allocate(capacity: capacity),
             values: .allocate(capacity: capacity), capacity: capacity)
+    }
+
+    /// Frees a piece whose memory the allocator is not to keep.
+    fileprivate static func giveBack(_ piece: Piece) {
+        MemoryPages.drop(piece.numbers, piece.capacity * MemoryLayout<UInt32>.stride)
+        MemoryPages.drop(piece.timestamps, piece.capacity * MemoryLayout<UInt32>.stride)
+        MemoryPages.drop(piece.values, piece.capacity * MemoryLayout<Int64>.stride)
+        free(piece)
     }
 
     fileprivate static func free(_ piece: Piece) {
@@ -64,7 +81,7 @@ public struct RowConverter: ~Copyable {
     private static let prefetchDistance = 16
     /// Series the table may hold beyond twice those of the last batches.
     private static let spareSeries = 65536
-    /// Pieces kept for batches to come: 20 MiB.
+    /// Pieces kept for batches to come: 16 MiB.
     private static let freePiecesMax = 32
 
     /// A converter that knows no series.
@@ -106,20 +123,50 @@ public struct RowConverter: ~Copyable {
         var done = 0
         while done < rows.count {
             let last = batch.pieces.count - 1
-            if last < 0 || batch.pieces[last].count == batch.pieces[last].capacity {
+            var added = 0
+            if last >= 0 {
+                added = min(rows.count - done, batch.pieces[last].capacity - batch.pieces[last].count)
+                if batch.base == nil {
+                    added = RowConverter.nearRows(start + done, added, base: batch.pieces[last].base).count
+                }
+            }
+            if added == 0 {
+                var wanted = last < 0 ? min(rows.count, NumberedRows.pieceRows) : NumberedRows.pieceRows
+                var base = batch.base
+                if base == nil {
+                    let near = RowConverter.nearRows(start + done, min(rows.count - done, NumberedRows.pieceRows))
+                    base = near.min
+                    wanted = near.count
+                }
                 // Batches of few rows (many months at a time) begin small.
-                let wanted = last < 0 ? min(rows.count, NumberedRows.pieceRows) : NumberedRows.pieceRows
-                batch.pieces.append(
+                var piece =
                     wanted == NumberedRows.pieceRows
-                        ? free.popLast() ?? NumberedRows.make(wanted) : NumberedRows.make(wanted))
+                    ? free.popLast() ?? NumberedRows.make(wanted) : NumberedRows.make(wanted)
+                piece.base = base ?? 0
+                batch.pieces.append(piece)
                 continue
             }
-            let added = min(rows.count - done, batch.pieces[last].capacity - batch.pieces[last].count)
             number(start + done, added, rows.count - done, batch.pieces[last])
             batch.pieces[last].count += added
             batch.count += added
             done += added
         }
+    }
+
+    /// How many of the first rows have timestamps that one piece can hold, and the least of these; with `base`, a piece
+    /// that begins there. At least one row when there are any and no base is given.
+    private static func nearRows(
+        _ rows: UnsafePointer<SampleRow>, _ count: Int, base: Int64? = nil
+    ) -> (count: Int, min: Int64) {
+        var (least, greatest) = (base ?? .max, base ?? .min)
+        for index in 0..<count {
+            let timestamp = rows[index].timestampMs
+            if let base, timestamp < base { return (index, base) }
+            let (first, last) = (Swift.min(least, timestamp), Swift.max(greatest, timestamp))
+            if UInt64(bitPattern: last &- first) > UInt64(UInt32.max) { return (index, least) }
+            (least, greatest) = (first, last)
+        }
+        return (count, least)
     }
 
     /// Fills the next `count` places of a piece; `known` rows can be read.
@@ -129,6 +176,8 @@ public struct RowConverter: ~Copyable {
         let (numbers, timestamps, values) = (
             piece.numbers + piece.count, piece.timestamps + piece.count, piece.values + piece.count
         )
+        let base = piece.base
+        var far: UInt64 = 0
         var last = rows[0].tsid.metricID
         var lastNumber = ranks.number(of: rows[0].tsid)
         let prefetched = known &- RowConverter.prefetchDistance
@@ -142,9 +191,12 @@ public struct RowConverter: ~Copyable {
                 last = metricID
             }
             (numbers + index).initialize(to: UInt32(truncatingIfNeeded: lastNumber))
-            (timestamps + index).initialize(to: rows[index].timestampMs)
+            let offset = UInt64(bitPattern: rows[index].timestampMs &- base)
+            far |= offset
+            (timestamps + index).initialize(to: UInt32(truncatingIfNeeded: offset))
             (values + index).initialize(to: Int64(bitPattern: rows[index].value.bitPattern))
         }
+        precondition(far &>> 32 == 0, "a row is more than 2^32 ms away from the start of its month")
     }
 
     /// Forgets the series when many more are known than the batches since the last call had. Numbers lose their meaning, so
@@ -154,10 +206,12 @@ public struct RowConverter: ~Copyable {
         seriesConverted = 0
     }
 
-    /// Gives back the memory of converted batches.
-    mutating func giveBackMemory() {
-        for piece in free { NumberedRows.free(piece) }
+    /// Gives back the memory of converted batches; with `forgetsSeries`, that of the table of series, too: no batch may wait
+    /// to be converted then.
+    mutating func giveBackMemory(forgetsSeries: Bool = false) {
+        for piece in free { NumberedRows.giveBack(piece) }
         free = []
+        if forgetsSeries { ranks = SeriesRanks() }
     }
 
     // MARK: converting
@@ -228,6 +282,7 @@ public struct RowConverter: ~Copyable {
         _ values: UnsafeMutablePointer<Int64>
     ) {
         let (numbers, fromTimestamps, fromValues) = (piece.numbers, piece.timestamps, piece.values)
+        let base = piece.base
         // First the places of later rows, then, of those a bit nearer, the memory at these places.
         let far = 2 &* RowConverter.prefetchDistance
         for index in 0..<piece.count {
@@ -240,7 +295,7 @@ public struct RowConverter: ~Copyable {
             let number = Int(numbers[index])
             let place = Int(ranks.counts[number])
             ranks.counts[number] = UInt32(truncatingIfNeeded: place &+ 1)
-            (timestamps + place).initialize(to: fromTimestamps[index])
+            (timestamps + place).initialize(to: base &+ Int64(fromTimestamps[index]))
             (values + place).initialize(to: fromValues[index])
         }
     }

@@ -1,6 +1,6 @@
 // SeriesRanks.swift - small numbers for the series of a batch, and their order by TSID.
 //
-//   places   metric id | number          open addressing, half full at most; the number is that of arrival
+//   places   low half of the metric id | number     open addressing, half full at most; the number is that of arrival
 //   tsids    TSID of number 0 | 1 | ...
 //   order    numbers, ascending by TSID
 //   counts   for each number: rows of the batch, then where its next row goes
@@ -9,8 +9,9 @@
 // series are sorted among themselves and merged into the order. When the table holds many series that the last batch did
 // not have, it is emptied.
 //
-// Places: ids of one node are dense, so eight neighbours stay together, in two cache lines, and groups of eight are
-// scattered by multiplication.
+// Places: ids of one node are dense, so eight neighbours stay together, in one cache line, and groups of eight are
+// scattered by multiplication. Half an id is enough while all ids lie within 2^32 of the first one: they are counted up from the
+// nanosecond of the process start. Once others have come (after a restart) the whole id is compared, too, in `tsids`.
 //
 // Threads: one owner.
 
@@ -20,8 +21,10 @@ import StorageBytes
 /// The series that a converter knows.
 struct SeriesRanks: ~Copyable {
     private struct Place {
-        var metricID: UInt64
+        var idLow: UInt32
         var number: UInt32
+
+        static let empty = Place(idLow: 0, number: nobody)
     }
 
     private static let nobody = UInt32.max
@@ -36,7 +39,9 @@ struct SeriesRanks: ~Copyable {
     private(set) var count = 0
     /// Series that are in ``order``.
     private var ordered = 0
-    private var arena = RawBuffer()
+    /// Where the range of ids begins in which the low half tells them apart, and whether all ids are in it.
+    private var idBase: UInt64 = 0
+    private var isDense = true
 
     init() {
         places = SeriesRanks.emptyPlaces(64)
@@ -54,20 +59,21 @@ struct SeriesRanks: ~Copyable {
 
     /// Bytes of memory.
     var memoryBytes: Int {
-        (1 << placesLog2) * MemoryLayout<Place>.stride + capacity * (MemoryLayout<TSID>.stride + 8) + arena.capacity
+        (1 << placesLog2) * MemoryLayout<Place>.stride + capacity * (MemoryLayout<TSID>.stride + 8)
     }
 
     private static func emptyPlaces(_ count: Int) -> UnsafeMutablePointer<Place> {
         let places = UnsafeMutablePointer<Place>.allocate(capacity: count)
-        places.initialize(repeating: Place(metricID: 0, number: nobody), count: count)
+        places.initialize(repeating: .empty, count: count)
         return places
     }
 
     /// Forgets all series, keeping the memory.
     mutating func removeAll() {
-        places.update(repeating: Place(metricID: 0, number: SeriesRanks.nobody), count: 1 << placesLog2)
+        places.update(repeating: .empty, count: 1 << placesLog2)
         count = 0
         ordered = 0
+        isDense = true
     }
 
     @inline(__always) private func home(_ metricID: UInt64) -> Int {
@@ -82,15 +88,24 @@ struct SeriesRanks: ~Copyable {
     @inline(__always) mutating func number(of tsid: TSID) -> Int {
         let mask = (1 &<< placesLog2) &- 1
         var place = home(tsid.metricID)
+        let low = UInt32(truncatingIfNeeded: tsid.metricID)
+        let isEnough = isDense && isNearBase(tsid.metricID)
         while places[place].number != SeriesRanks.nobody {
-            if places[place].metricID == tsid.metricID { return Int(places[place].number) }
+            if places[place].idLow == low {
+                let number = Int(places[place].number)
+                if isEnough || tsids[number].metricID == tsid.metricID { return number }
+            }
             place = (place &+ 1) & mask
         }
         return insert(tsid, place)
     }
 
+    @inline(__always) private func isNearBase(_ metricID: UInt64) -> Bool { (metricID &- idBase) &>> 32 == 0 }
+
     private mutating func insert(_ tsid: TSID, _ place: Int) -> Int {
-        places[place] = Place(metricID: tsid.metricID, number: UInt32(count))
+        if count == 0 { idBase = tsid.metricID &- (1 &<< 31) }
+        if !isNearBase(tsid.metricID) { isDense = false }
+        places[place] = Place(idLow: UInt32(truncatingIfNeeded: tsid.metricID), number: UInt32(count))
         if count == capacity { growSeries() }
         (tsids + count).initialize(to: tsid)
         (counts + count).initialize(to: 0)
@@ -121,7 +136,7 @@ struct SeriesRanks: ~Copyable {
             let metricID = tsids[number].metricID
             var place = home(metricID)
             while places[place].number != SeriesRanks.nobody { place = (place &+ 1) & mask }
-            places[place] = Place(metricID: metricID, number: UInt32(number))
+            places[place] = Place(idLow: UInt32(truncatingIfNeeded: metricID), number: UInt32(number))
         }
     }
 
@@ -144,8 +159,7 @@ struct SeriesRanks: ~Copyable {
 
     /// Sorts numbers by their TSIDs, whose stored forms are in the order of bytes.
     private mutating func sort(_ numbers: UnsafeMutablePointer<UInt32>, _ count: Int) {
-        arena.removeAll()
-        arena.reserve(count * TSID.storedBytes)
+        var arena = RawBuffer(capacity: count * TSID.storedBytes)
         let refs = UnsafeMutableBufferPointer<ItemRef>.allocate(capacity: 2 * count)
         defer { refs.deallocate() }
         for index in 0..<count {

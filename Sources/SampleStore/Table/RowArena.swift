@@ -33,6 +33,12 @@ final class RowArena: @unchecked Sendable {
 
     deinit { rows.deallocate() }
 
+    /// Gives the pages of an empty arena back to the system.
+    func dropPages() {
+        assert(count == 0)
+        MemoryPages.drop(rows, capacity * MemoryLayout<SampleRow>.stride)
+    }
+
     var bytes: Int { count * MemoryLayout<SampleRow>.stride }
 
     var room: Int { capacity - count }
@@ -102,7 +108,7 @@ final class RowArenaPool: Sendable {
             list = []
             return old
         }
-        withExtendedLifetime(old) {}
+        for arena in old { arena.dropPages() }
     }
 
     /// Bytes of the arenas kept.

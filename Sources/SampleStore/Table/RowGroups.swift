@@ -117,7 +117,10 @@ struct RowBatches {
         {
             return entries[place].rows
         }
-        let entry = Entry(month: month, precisionBits: precisionBits, rows: NumberedRows())
+        // Before the first year and after the last one, a "month" is longer than 2^32 ms.
+        let isMonth = UInt64(bitPattern: month.endMs &- month.startMs) <= UInt64(UInt32.max)
+        let rows = NumberedRows(base: isMonth ? month.startMs : nil)
+        let entry = Entry(month: month, precisionBits: precisionBits, rows: rows)
         entries.insert(entry, at: place)
         return entry.rows
     }
@@ -129,6 +132,6 @@ struct RowBatches {
 extension NumberedRows {
     /// Tells whether a row lies in a range of time.
     func hasTimestamp(in range: ClosedRange<Int64>) -> Bool {
-        pieces.contains { piece in (0..<piece.count).contains { range.contains(piece.timestamps[$0]) } }
+        pieces.contains { piece in (0..<piece.count).contains { range.contains(piece.timestamp($0)) } }
     }
 }

@@ -1,6 +1,6 @@
 // SampleMemory.swift - how many bytes wait to be written, since when, and whether writing works.
 //
-// Rows count from the moment they are added, 48 bytes each, and 20 once they are numbered; from their conversion on the part in
+// Rows count from the moment they are added, 48 bytes each, and 16 once they are numbered; from their conversion on the part in
 // memory counts instead, until it is in a file. One lock, held for a few additions; taken once a batch.
 //
 // Threads: any.

@@ -1,7 +1,7 @@
 // SampleTable+Flush.swift - from rows to a durable part (docs/format/sample-store.md, 8.2, 8.3, 9, 12.1).
 //
 //   number    1. full arenas leave the shards; their rows get the numbers of their series and move to the batch of their month
-//                and precision bits, 20 bytes each: by the thread that has filled an arena, or by the flush
+//                and precision bits, 16 bytes each: by the thread that has filled an arena, or by the flush
 //   convert   2. each batch becomes a part in memory, which searches see from then on
 //   write     3. all parts in memory of a partition are merged into small/YYYY_MM/tmp/<suffix>; all files are synced
 //             4. the directory is renamed to its final name, its parent is synced: the point of commit
@@ -42,11 +42,14 @@ extension SampleTable {
     }
 
     /// One step of the flusher. It flushes when the rows take too much memory, or when the oldest one has waited for the
-    /// interval.
+    /// interval. When nothing waits now and nothing did at the step before, memory that is kept for rows is given back.
     func flusherStep() -> NextStep {
         let interval = options.flushIntervalNanoseconds
         let now = environment.clock.monotonicNanoseconds
-        let isDue = memory.oldestNanoseconds.map { now - min($0, now) >= interval } ?? false
+        let waitsSince = memory.oldestNanoseconds
+        let isDue = waitsSince.map { now - min($0, now) >= interval } ?? false
+        if waitsSince == nil, isIdle { giveBackMemory(forgetsSeries: false) }
+        isIdle = waitsSince == nil
         // Rows that came while the last batch was converted are still as large as they were.
         if !isDue, memory.bytes >= flushBytes { numberFullArenas() }
         if isDue || memory.bytes >= flushBytes {

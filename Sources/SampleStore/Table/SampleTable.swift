@@ -62,6 +62,8 @@ public final class SampleTable: @unchecked Sendable {
     /// Guarded by ``convertLock``, like the batches.
     var converter = RowConverter()
     var batches = RowBatches()
+    /// Whether no row waited at the last step of the flusher, whose alone it is.
+    var isIdle = false
     /// Bytes of rows at which a flush starts.
     let flushBytes: Int
 

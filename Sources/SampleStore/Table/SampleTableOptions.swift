@@ -9,10 +9,10 @@ public struct SampleTableOptions: Sendable {
     public var retentionMs = SamplePolicy.retentionMsMax
     /// Conversion and merges keep one row of each interval of this many milliseconds; 0 keeps all.
     public var dedupIntervalMs: Int64 = 0
-    /// Bytes of rows that are not in files yet: 48 for each that was just added, 20 for each that waits to be converted, and the
+    /// Bytes of rows that are not in files yet: 48 for each that was just added, 16 for each that waits to be converted, and the
     /// parts in memory. A flush starts at five eighths of this, since for a moment rows are there twice; adding waits at half
     /// as many again. All partitions together.
-    public var memoryBytesMax = 64 << 20
+    public var memoryBytesMax = 56_000_000
     /// Shards that collect added rows; 0 means one per available CPU (two in deterministic mode).
     public var shardCount = 0
     /// Rows are searchable and durable at the latest after this time, plus the time the flush takes (live mode; virtual time

@@ -112,6 +112,16 @@ public struct StorageMetrics: Sendable, Equatable {
     /// The sample table; nil when a sink takes the rows.
     public var samples: SampleTableMetrics?
 
+    /// Bytes that all caches hold now, those of blocks included.
+    public var cacheBytes: UInt64 {
+        let ids = tsidCache.bytes + metricIDCache.bytes + metricNameCache.bytes + dateMetricIDCache.bytes
+        let sets = hourMetricIDs.bytes + nextDayMetricIDs.bytes + nameFilterBytes
+        let blocks = index.dataBlockCache.bytes + index.indexBlockCache.bytes
+        return ids + sets + blocks + (samples.map { $0.small.cacheBytes + $0.big.cacheBytes } ?? 0)
+    }
+    /// Bytes of memory kept for items and rows to come, tables of series included.
+    public var keptBytes: UInt64 { index.keptBytes + (samples?.keptBytes ?? 0) }
+
     /// All zero.
     public init() {}
 }
