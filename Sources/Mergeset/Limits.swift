@@ -59,6 +59,10 @@ enum MergePolicy {
     static let finalPartsMin = 2
     /// The output of a merge is at least this many times its biggest source.
     static let multiplierMin = 1.7
+    /// Parts this many times as big as the next smaller one are not merged with the smaller ones while these gain enough.
+    static let sizeGap: UInt64 = 3
+    /// A merge of small parts alone is at least this many times its biggest source: what is gained by less does not last.
+    static let smallPartsGainMin = 3.0
     /// Largest output of a merge.
     static let outputBytesMax: UInt64 = 400_000_000_000
     /// Parts at which the flushing thread helps with merging.

@@ -10,32 +10,17 @@ import Testing
 @testable import Mergeset
 
 @Suite struct BlockTwinsTests {
-    private func bigEndian(_ value: UInt64) -> [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) }
+    private func bigEndian(_ value: UInt64) -> [UInt8] { TagRowFixtures.bigEndian(value) }
+
+    private func tags(_ count: Int, _ random: inout SplitMix64) -> [[UInt8]] { TagRowFixtures.tags(count, &random) }
+
+    private func rows(_ tags: [[UInt8]], tenant: UInt64, days: [UInt64]) -> [[UInt8]] {
+        TagRowFixtures.rows(tags, tenant: tenant, days: days)
     }
 
     private func key(_ seed: UInt64) -> FingerprintKey {
         var random = SplitMix64(seed: seed)
         return FingerprintKey(drawing: { random.next() })
-    }
-
-    /// Tags with their ids, for one tenant, in order.
-    private func tags(_ count: Int, _ random: inout SplitMix64) -> [[UInt8]] {
-        var tags: Set<[UInt8]> = []
-        for _ in 0..<count {
-            var tag = Array("key\(random.below(3))".utf8) + [1]
-            tag += Array("value-\(random.below(1 << 20))".utf8) + [1]
-            for _ in 0..<(1 + random.below(3)) { tag += bigEndian(1_000_000 + random.next() % 500) }
-            tags.insert(tag)
-        }
-        return tags.sorted(by: isSmaller)
-    }
-
-    /// Rows of these tags without a day, and for each of these days.
-    private func rows(_ tags: [[UInt8]], tenant: UInt64, days: [UInt64]) -> [[UInt8]] {
-        var rows = tags.map { [1] + bigEndian(tenant) + $0 }
-        for day in days { rows += tags.map { [6] + bigEndian(tenant) + bigEndian(day) + $0 } }
-        return rows
     }
 
     /// Writes sorted items with pairing; returns the part and how many blocks were paired and written.

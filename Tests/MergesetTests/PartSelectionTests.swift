@@ -110,6 +110,88 @@ import Testing
         #expect(chosenCount > 50)  // the test does not only look at empty choices
     }
 
+    // MARK: small parts first
+
+    private static func chosenToKeepFew(_ sizes: [UInt64], _ maxOutputBytes: UInt64 = 1 << 50) -> [UInt64] {
+        PartSelection.selectToKeepFew(
+            sizes: sizes, isMerging: sizes.map { _ in false }, maxOutputBytes: maxOutputBytes
+        ).map { sizes[$0] }
+    }
+
+    @Test func smallPartsAreMergedBeforeBigOnes() {
+        let big = [UInt64](repeating: 400, count: 12)
+        // The reference's choice are the big ones: they gain most.
+        #expect(Self.chosenSizes(big + [26, 26, 26, 26], 1 << 50, final: false) == big)
+        #expect(Self.chosenToKeepFew(big + [26, 26, 26, 26]) == [26, 26, 26, 26])
+        // Three equal ones gain enough, two do not, nor do three of which one is smaller.
+        #expect(Self.chosenToKeepFew(big + [26, 26, 26]) == [26, 26, 26])
+        #expect(Self.chosenToKeepFew(big + [26, 26, 25]) == big)
+        #expect(Self.chosenToKeepFew(big + [26, 26]) == big)
+        // No gap, no difference; and a merge that gains less is better than none.
+        let close = (0..<16).map { UInt64(100 + 20 * $0) }
+        #expect(Self.chosenToKeepFew(close) == Self.chosenSizes(close, 1 << 50, final: false))
+        var growing: [UInt64] = [1000]
+        while growing.count < 16 { growing.append(growing[growing.count - 1] * 3 / 2) }
+        #expect(!Self.chosenToKeepFew(growing).isEmpty)
+        // What does not fit onto the disk is left alone.
+        #expect(Self.chosenToKeepFew(big + [26, 26, 26, 26], 100) == [26, 26, 26])
+        #expect(Self.chosenToKeepFew(big + [26, 26, 26, 26], 40) == [])
+        #expect(Self.chosenToKeepFew([]) == [])
+    }
+
+    /// Adds parts of these sizes and merges as tables do; bytes merged for each byte added, and the most parts between.
+    private static func simulate(_ sizes: [UInt64], select: ([UInt64]) -> [Int]) -> (
+        ratio: Double, parts: Int, most: Int
+    ) {
+        var parts: [UInt64] = []
+        var (merged, most) = (UInt64(0), 0)
+        for size in sizes {
+            parts.append(size)
+            while parts.count > MergePolicy.partsKept {
+                let chosen = select(parts)
+                if chosen.isEmpty { break }
+                let sum = chosen.reduce(0) { $0 + parts[$1] }
+                for index in chosen.sorted(by: >) { parts.remove(at: index) }
+                parts.append(sum)
+                merged += sum
+            }
+            most = max(most, parts.count)
+        }
+        return (Double(merged) / Double(sizes.reduce(0, +)), parts.count, most)
+    }
+
+    private static func toKeepFew(_ sizes: [UInt64]) -> [Int] {
+        PartSelection.selectToKeepFew(
+            sizes: sizes, isMerging: sizes.map { _ in false }, maxOutputBytes: MergePolicy.outputBytesMax)
+    }
+
+    /// Flushes of about one size: most of 116 are merged once, and not twice.
+    @Test(arguments: TestSeeds.thisRun) func flushesOfOneSizeAreMergedOnce(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        let sizes = (0..<116).map { _ in UInt64(18_000_000 + random.below(8_000_000)) }
+        let ours = Self.simulate(sizes, select: Self.toKeepFew)
+        #expect(ours.ratio <= 1.05 && ours.most <= MergePolicy.partsKept, "seed \(seed): \(ours)")
+    }
+
+    /// Whatever sizes come: few more parts than are kept, and items are merged about as often as their logarithm says.
+    @Test(arguments: TestSeeds.thisRun) func partsStayFewAndMergesCheap(seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        for round in 0..<4 {
+            let shape = round % 4
+            let sizes = (0..<700).map { number -> UInt64 in
+                switch shape {
+                case 0: UInt64(20_000_000 + random.below(9_000_000))
+                case 1: UInt64(1) << UInt64(10 + random.below(16))
+                case 2: number % 50 == 0 ? 26_000_000 : UInt64(20_000 + random.below(20_000))
+                default: UInt64(1 + random.below(1 << 26))
+                }
+            }
+            let ours = Self.simulate(sizes, select: Self.toKeepFew)
+            #expect(ours.most <= MergePolicy.partsKept + 5, "seed \(seed), round \(round): \(ours)")
+            #expect(ours.ratio <= 4.5, "seed \(seed), round \(round): \(ours)")
+        }
+    }
+
     @Test func equalSizesAreTakenInTheOrderOfTheList() {
         let chosen = PartSelection.select(
             sizes: [5, 5, 5], isMerging: [false, true, false], maxOutputBytes: 1000, final: true)

@@ -10,31 +10,9 @@ import Testing
 @testable import Mergeset
 
 @Suite struct TagRowMergerTests {
-    /// Single-id rows of what is in `items`, without duplicates; other items as they are.
-    private func normalised(_ items: [[UInt8]]) -> [[UInt8]] {
-        var rows: Set<[UInt8]> = []
-        var others: [[UInt8]] = []
-        for item in items {
-            guard let kind = item.first, kind == 1 || kind == 6 else {
-                others.append(item)
-                continue
-            }
-            // The tags of this test have no escapes: two terminators end the prefix.
-            var end = kind == 1 ? 9 : 17
-            for _ in 0..<2 {
-                while item[end] != 1 { end += 1 }
-                end += 1
-            }
-            for start in stride(from: end, to: item.count, by: 8) {
-                rows.insert(Array(item[..<end]) + item[start..<(start + 8)])
-            }
-        }
-        return (Array(rows) + others).sorted(by: isSmaller)
-    }
+    private func normalised(_ items: [[UInt8]]) -> [[UInt8]] { TagRowFixtures.normalised(items) }
 
-    private func bigEndian(_ value: UInt64) -> [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) }
-    }
+    private func bigEndian(_ value: UInt64) -> [UInt8] { TagRowFixtures.bigEndian(value) }
 
     @Test(arguments: TestSeeds.thisRun, [TagRowMerging.streaming, .blockwise])
     func randomRowsKeepTheirPairs(seed: UInt64, merging: TagRowMerging) throws {

@@ -34,7 +34,7 @@ struct PhaseCost {
 public enum ProfileRegion: String, Sendable, CaseIterable {
     /// No part.
     case none
-    /// The round in which all series are new, with its flush and merges.
+    /// The round in which all series are new, with its flush and merges; or its last rows, see ``RunOptions/profiledRows``.
     case new
     /// The rounds in which all series are known.
     case known
@@ -106,8 +106,13 @@ struct RowPhases: ~Copyable {
         try time.move(to: feed.firstMs)
         begin("new", rate: profile.rounds == 1 ? options.rowsPerSecond : nil)
         var meter = startMeter()
+        let uncounted = options.profileRegion == .new ? options.uncountedRows(of: feed.count) : 0
+        if uncounted > 0 {
+            try crew.ingest(UnsafeBufferPointer(rebasing: feed.rows[..<uncounted]))
+            try settle(&meter)
+        }
         if options.profileRegion == .new { ProfiledRegion.start() }
-        try ingest(&meter)
+        try ingest(&meter, from: uncounted)
         try settle(&meter)
         if options.profileRegion == .new { ProfiledRegion.stop() }
         new = finish(meter)
@@ -229,9 +234,10 @@ struct RowPhases: ~Copyable {
         crew.latency?.begin(phase, isOpenLoop: rate != nil)
     }
 
-    private func ingest(_ meter: inout PhaseMeter) throws(HarnessError) {
+    /// Ingests a round; its first rows may have been ingested before.
+    private func ingest(_ meter: inout PhaseMeter, from first: Int = 0) throws(HarnessError) {
         let start = WallClock.nanoseconds
-        try crew.ingest(feed.rows)
+        try crew.ingest(UnsafeBufferPointer(rebasing: feed.rows[first...]))
         meter.cost.ingestSeconds += WallClock.seconds(since: start)
         meter.cost.rows += feed.count
         meter.cost.newSeries += feed.newSeries

@@ -66,6 +66,9 @@ public struct RunOptions: Sendable {
     public var searchSeries: Int?
     /// The part of the run that a profiler counts.
     public var profileRegion = ProfileRegion.none
+    /// Of the round in which all series are new, a profiler counts the last so many rows only, with the flush and the merges
+    /// behind them: into a table that holds the other series. nil counts the round.
+    public var profiledRows: Int?
     /// Options of the engine; those of its table are ``table``.
     public var engine = StorageOptions()
     /// Options of the table.
@@ -97,6 +100,9 @@ public struct RunOptions: Sendable {
         return plan.with(perSecond: searchesPerSecond, series: searchSeries)
     }
 
+    /// Rows at the beginning of a round of `count` that a profiler does not count.
+    func uncountedRows(of count: Int) -> Int { max(0, count - (profiledRows ?? count)) }
+
     /// Settings of the harness itself that `--set` accepts beside the fields of the profile, with what they mean.
     public static let settableKeys: [(key: String, meaning: String)] = [
         ("seeks", "seeks of the seek phase"),
@@ -110,6 +116,10 @@ public struct RunOptions: Sendable {
         ("restart", "true or false: whether the storage is opened again at the end; unset is true in live runs"),
         ("search_rate", "searches a second beside further rounds of known rows; 0 leaves them out"),
         ("search_series", "series of such a search, 100 unless the profile says otherwise"),
+        (
+            "profiled_rows",
+            "rows at the end of the round of new series that a profiler counts; unset counts all of them"
+        ),
         ("engine.cache_bytes", "bytes of all caches of the engine together"),
         ("engine.tsid_cache_bytes", "bytes of the cache raw name -> TSID"),
         ("engine.retention", "how long rows are kept, for example 31d"),
@@ -173,6 +183,7 @@ public struct RunOptions: Sendable {
         case "restart": measuresRestart = try flag()
         case "search_rate": searchesPerSecond = try number(0...1_000_000)
         case "search_series": searchSeries = try number(1...1_000_000)
+        case "profiled_rows": profiledRows = try number(1...1_000_000_000)
         case "engine.min_free_bytes": engine.minFreeDiskSpaceBytes = UInt64(try number(0...1 << 60))
         case "samples.memory_bytes": engine.samples.memoryBytesMax = try number(1 << 16...1 << 40)
         case "samples.flush_interval_ms":

@@ -55,10 +55,16 @@ struct PassThrough: MergeHook {
 
 /// Runs a merge to its end.
 enum MergeLoop {
-    /// Blocks smaller than this are not worth keeping apart: they are merged into full ones.
+    /// Blocks smaller than this, as they are stored and as items, are not worth keeping apart: they are merged into full
+    /// ones.
     private static let storedBytesMin = 2048
-    /// A block being filled is ended early for a stored block only when it has at least this many bytes.
+    private static let itemBytesMin = Limits.blockBytesMax / 2
+    /// A block being filled is always ended early for a stored block when it has at least this many bytes.
     private static let openBytesMin = Limits.blockBytesMax / 2
+    /// Blocks passed on for which one with fewer bytes may be ended early: without that, a stretch of blocks that nothing
+    /// overlaps would be decoded from one end to the other, because the block before it is never full where one of them
+    /// starts. A merge begins with the right to end two, and saves no more than four.
+    private static let passedOnPerShortBlock = 8
 
     /// Merges all sources into the part being written.
     ///
@@ -72,14 +78,20 @@ enum MergeLoop {
     ) throws(StorageError) -> UInt64 {
         var taken: UInt64 = 0
         let keepsStoredBlocks = keepsStoredBlocks && Hook.allowsStoredBlocks
+        var saved = 2 * passedOnPerShortBlock
         while try merger.next() {
             if taken & 0xFFF == 0, isCancelled() { throw StorageError(.closed, "the merge was abandoned") }
             if keepsStoredBlocks, merger.isAtSeparateBlock(unitingTagRows: Hook.unitesTagRows) {
                 let header = merger.storedHeader
                 let open = writer.openBlockBytes
-                if open == 0 || open >= openBytesMin, header.itemsSize + header.lensSize >= storedBytesMin,
+                let isShort = open > 0 && open < openBytesMin
+                let isWorthIt =
+                    header.itemsSize &+ header.lensSize >= storedBytesMin
+                    || Int(header.itemsCount) &* merger.length >= itemBytesMin
+                if isWorthIt, !isShort || saved >= passedOnPerShortBlock,
                     hook.mayPassOn(merger.item, merger.length, sharing: merger.shared)
                 {
+                    saved = min(saved - (isShort ? passedOnPerShortBlock : 0) + 1, 4 * passedOnPerShortBlock)
                     try hook.drain(into: &writer)
                     try merger.passOnBlock(to: &writer)
                     taken &+= UInt64(header.itemsCount)

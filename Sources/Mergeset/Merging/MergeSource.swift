@@ -53,8 +53,8 @@ struct MergeSource: ~Copyable {
         if refs[0].isJoined { join(refs[0]) } else { length = Int(refs[0].length) }
     }
 
-    /// A source that stands on the first item of a part.
-    init(_ part: FilePart) throws(StorageError) {
+    /// A source that stands on the first item of a part; `twins` as for ``PartStream``.
+    init(_ part: FilePart, leavingOut twins: DayTwins? = nil) throws(StorageError) {
         run = nil
         base = UnsafeRawPointer(first.base)
         refs = UnsafeRawPointer(first.base).assumingMemoryBound(to: ItemRef.self)
@@ -63,7 +63,7 @@ struct MergeSource: ~Copyable {
         shared = 0
         isExhausted = true
         stream = .allocate(capacity: 1)
-        stream!.initialize(to: PartStream(part))
+        stream!.initialize(to: PartStream(part, leavingOut: twins))
         try nextBlock(after: nil)
     }
 

@@ -35,9 +35,13 @@ struct Merger: ~Copyable {
     }
 
     /// A merge of runs and parts, at least one in all.
-    init(runs: [MemoryRun], parts: [FilePart]) throws(StorageError) {
+    ///
+    /// - Parameter twins: Where the per-day tag rows of each part lie, to leave them out; nil leaves nothing out.
+    init(runs: [MemoryRun], parts: [FilePart], leavingOut twins: [DayTwins]? = nil) throws(StorageError) {
         let total = runs.count + parts.count
         precondition(total > 0, "a merge without sources")
+        precondition(
+            twins == nil || twins?.count == parts.count, "twins of \(twins?.count ?? 0) parts of \(parts.count)")
         sources = .allocate(capacity: total)
         var filled = 0
         for run in runs {
@@ -48,8 +52,8 @@ struct Merger: ~Copyable {
         nodes.initialize(repeating: Node(key: 0, shared: -1, source: -1), count: total)
         winner = Node(key: 0, shared: -1, source: 0)
         do throws(StorageError) {
-            for part in parts {
-                (sources + filled).initialize(to: try MergeSource(part))
+            for (index, part) in parts.enumerated() {
+                (sources + filled).initialize(to: try MergeSource(part, leavingOut: twins?[index]))
                 filled += 1
             }
         } catch {

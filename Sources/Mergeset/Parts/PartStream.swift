@@ -3,9 +3,10 @@
 //   nextBlock()    header of the next block; its stored bytes are at hand, not decoded
 //   decode()       the items of that block
 //
-// The offsets in the headers are ignored: blocks, lengths and index blocks are contiguous. The files are read in large
-// pieces, and what was read may leave the page cache: the part goes when the merge has ended. What a search does not notice is checked here: counts of blocks and items, first and last item of the part, and
-// the order between neighbouring blocks, without which a merge would write an unsorted part.
+// The files are read in large pieces, and what was read may leave the page cache: the part goes when the merge has ended.
+// What a search does not notice is checked here: counts of blocks and items, first and last item of the part, and the
+// order between neighbouring blocks, without which a merge would write an unsorted part. A stream may leave out the per-day
+// tag rows that end a part (DayTwins).
 //
 // Threads: one owner.
 
@@ -16,24 +17,14 @@ import StorageRuntime
 /// A part being read from beginning to end.
 struct PartStream: ~Copyable {
     let part: FilePart
-    private var indexReader: SequentialReader
+    private var headers: HeaderStream
     private var itemsReader: SequentialReader
     private var lensReader: SequentialReader
-
-    private var row = 0
-    private var headersLeft = 0
-    private var headers = RawBuffer(capacity: Limits.indexBlockBytesMin)
-    private var headersPosition = 0
-    private var blocksRead = 0
+    /// Blocks and items that are left out, at the end of the part.
+    private let twins: DayTwins?
     private var itemsRead: UInt64 = 0
 
-    /// Header, strings and stored bytes of the block reached by ``nextBlock()``.
-    private(set) var header = BlockHeader(
-        marshalType: .plain, itemsCount: 0, itemsOffset: 0, lensOffset: 0, itemsSize: 0, lensSize: 0)
-    private var commonPrefixOffset = 0
-    private var commonPrefixCount = 0
-    private var firstItemOffset = 0
-    private var firstItemCount = 0
+    /// Stored bytes of the block reached by ``nextBlock()``.
     private(set) var itemsData = UnsafeRawBufferPointer(start: nil, count: 0)
     private(set) var lensData = UnsafeRawBufferPointer(start: nil, count: 0)
 
@@ -41,52 +32,34 @@ struct PartStream: ~Copyable {
     private(set) var items = DecodedItems()
     private var scratch = BlockScratch()
 
-    init(_ part: FilePart) {
+    /// A stream before the first block.
+    ///
+    /// - Parameter twins: Where the per-day tag rows lie that are to be left out; nil leaves nothing out.
+    init(_ part: FilePart, leavingOut twins: DayTwins? = nil) {
         self.part = part
-        indexReader = SequentialReader(part.index, isForgetting: true)
+        self.twins = twins
+        headers = HeaderStream(part, isForgetting: true)
         itemsReader = SequentialReader(part.items, isForgetting: true)
         lensReader = SequentialReader(part.lens, isForgetting: true)
     }
 
-    /// The first item of the block; valid until the next block.
-    var firstItem: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: headers.base + firstItemOffset, count: firstItemCount)
-    }
-
-    /// The common prefix of the block; valid until the next block.
-    var commonPrefix: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: headers.base + commonPrefixOffset, count: commonPrefixCount)
-    }
+    /// Header, first item and common prefix of the block; the strings are valid until the next block.
+    var header: BlockHeader { headers.header }
+    var firstItem: UnsafeRawBufferPointer { headers.firstItem }
+    var commonPrefix: UnsafeRawBufferPointer { headers.commonPrefix }
 
     /// Moves to the next block; false at the end of the part, whose counts and last item have been checked then.
     ///
     /// - Parameter last: The last item of the block before, which the next one must not precede; nil when it is not
     ///   known (a block that was copied as it was).
     mutating func nextBlock(after last: UnsafeRawBufferPointer?) throws(StorageError) -> Bool {
-        if headersLeft == 0 {
-            guard row < part.metaindex.count else {
-                try checkEnd(last)
-                return false
-            }
-            try loadHeaders()
+        if let twins, headers.blocksRead == twins.days.lowerBound {
+            try checkCount(leftOut: twins.rowsCount)
+            return false
         }
-        let blockOffset = itemsReader.offset
-        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: headers.bytes[headersPosition...]))
-        let base = UnsafeRawPointer(headers.base)
-        do throws(DecodeError) {
-            let (header, commonPrefix, firstItem) = try BlockHeader.decode(&cursor)
-            self.header = header
-            commonPrefixOffset = commonPrefix.baseAddress.map { $0 - base } ?? 0
-            commonPrefixCount = commonPrefix.count
-            firstItemOffset = firstItem.baseAddress.map { $0 - base } ?? 0
-            firstItemCount = firstItem.count
-            headersPosition = headers.count - cursor.remaining
-            headersLeft -= 1
-            if headersLeft == 0 { try cursor.finish() }
-        } catch {
-            throw StorageError(
-                .corrupted, "block header \(blocksRead) does not decode: \(error)", path: part.index.path,
-                offset: indexReader.offset)
+        guard try headers.next() else {
+            try checkEnd(last)
+            return false
         }
         itemsRead += UInt64(header.itemsCount)
         guard itemsRead <= part.metadata.itemsCount else {
@@ -94,44 +67,31 @@ struct PartStream: ~Copyable {
                 .corrupted, "the part has more items than the \(part.metadata.itemsCount) announced",
                 path: part.index.path)
         }
-        if blocksRead == 0 {
+        if headers.blocksRead == 1 {
             guard part.metadata.firstItem.elementsEqual(firstItem) else {
                 throw StorageError(
                     .corrupted, "the first item is not the one in metadata.json", path: part.path)
             }
         } else if let last, Bytes.compare(last, firstItem) > 0 {
             throw StorageError(
-                .corrupted, "block \(blocksRead) starts before the end of the block before it", path: part.items.path,
-                offset: blockOffset)
+                .corrupted, "block \(headers.blocksRead - 1) starts before the end of the block before it",
+                path: part.items.path, offset: headers.itemsStart)
         }
-        blocksRead += 1
         itemsData = try itemsReader.next(Int(header.itemsSize))
         lensData = try lensReader.next(Int(header.lensSize))
         return true
     }
 
-    private mutating func loadHeaders() throws(StorageError) {
-        let place = part.metaindex[row]
-        let offset = indexReader.offset
-        let stored = try indexReader.next(place.size)
-        headers.removeAll()
-        headersPosition = 0
-        do throws(DecodeError) {
-            try Zstd.decompress(stored, into: &headers, limitBytes: Limits.indexBlockDecodedBytesMax)
-        } catch {
+    private func checkCount(leftOut: UInt64) throws(StorageError) {
+        guard itemsRead + leftOut == part.metadata.itemsCount else {
             throw StorageError(
-                .corrupted, "index block \(row) does not decode: \(error)", path: part.index.path, offset: offset)
+                .corrupted, "the part has \(itemsRead + leftOut) items, \(part.metadata.itemsCount) are announced",
+                path: part.path)
         }
-        headersLeft = place.headersCount
-        row += 1
     }
 
     private func checkEnd(_ last: UnsafeRawBufferPointer?) throws(StorageError) {
-        guard itemsRead == part.metadata.itemsCount else {
-            throw StorageError(
-                .corrupted, "the part has \(itemsRead) items, \(part.metadata.itemsCount) are announced",
-                path: part.path)
-        }
+        try checkCount(leftOut: 0)
         if let last, !part.metadata.lastItem.elementsEqual(last) {
             throw StorageError(.corrupted, "the last item is not the one in metadata.json", path: part.path)
         }
@@ -144,26 +104,24 @@ struct PartStream: ~Copyable {
                 header, commonPrefix: commonPrefix, firstItem: firstItem, itemsData: itemsData, lensData: lensData,
                 scratch: &scratch)
         } catch {
-            throw FilePart.undecodable(blocksRead - 1, header, error, part.items.path)
+            throw FilePart.undecodable(headers.blocksRead - 1, header, error, part.items.path)
         }
         // Blocks above 64 KiB are legal for readers; items above it are not (10).
         guard items.dataBytes > Limits.blockBytesMax else { return }
         for index in 0..<items.count where items[index].count > Limits.itemBytesMax {
             throw StorageError(
-                .corrupted, "block \(blocksRead - 1) holds an item of \(items[index].count) bytes",
+                .corrupted, "block \(headers.blocksRead - 1) holds an item of \(items[index].count) bytes",
                 path: part.items.path, offset: itemsReader.offset - Int(header.itemsSize))
         }
     }
 
-    /// An item that no item of the block exceeds: the first item of the next block, or the last item of the part. nil
-    /// when the next header is not at hand.
+    /// An item that no item of the block exceeds: the first item of the next block, or the last item of the block where that
+    /// is known: at the end of the part, and at the end of the global tag rows whose per-day rows are left out. nil when
+    /// the next header is not at hand.
     func upperBound() -> (UnsafeRawBufferPointer?, last: [UInt8]?) {
-        if headersLeft > 0 {
-            var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: headers.bytes[headersPosition...]))
-            guard let next = try? BlockHeader.decode(&cursor) else { return (nil, nil) }
-            return (next.firstItem, nil)
+        if let twins, headers.blocksRead == twins.globals.upperBound {
+            return (nil, DayTwins.global(part.metadata.lastItem))
         }
-        if row < part.metaindex.count { return (part.metaindex.firstItem(row), nil) }
-        return (nil, part.metadata.lastItem)
+        return headers.followingItem()
     }
 }

@@ -7,7 +7,11 @@
 //
 // A block takes items as long as the packing rule lets it. Blocks of a source that nothing overlaps can be passed on as
 // they are stored. Blocks of per-day tag rows are not compressed where the same rows have been without the day (BlockTwins):
-// for that, blocks of both kinds of rows are ended at the same rows.
+// for that, blocks of both kinds of rows are ended at the same rows. A merge of twinned parts (DayTwins) appends the per-day
+// rows in the end, all at once:
+//
+//   items.bin, lens.bin   ... | blocks of kind 1 | ... blocks of kinds 2 to 5 | the same bytes once more |
+//
 //
 // Threads: one owner.
 
@@ -54,6 +58,8 @@ struct PartWriter: ~Copyable {
     private(set) var blocksPaired: UInt64 = 0
     private let kinds: UnsafeMutablePointer<KindTally>
     private var twins: BlockTwins?
+    private let copiesDayRows: Bool
+    private var globalBlocks = GlobalBlocks()
 
     /// A block of rows of one tenant, or one day, is ended for those of the next when it has at least this many bytes.
     private static let headBlockBytesMin = 16 << 10
@@ -64,9 +70,10 @@ struct PartWriter: ~Copyable {
     ///   - twinKey: The secret under which blocks of tag rows are compared; nil compares none.
     ///   - alignsTagRows: Whether blocks of rows with and without a day start alike, so that they can be compared. The
     ///     same bytes come out whether they are compared or not.
+    ///   - copiesDayRows: Whether ``appendDayRows(_:)`` will be called in the end, and no rows with a day appended.
     init(
         directory: String, level: Int, files: any FileSystem, twinKey: FingerprintKey? = nil,
-        alignsTagRows: Bool = false
+        alignsTagRows: Bool = false, copiesDayRows: Bool = false
     ) throws(StorageError) {
         try files.makeDirectory(directory, parents: false)
         let metaindexOut = try files.create(Paths.join(directory, PartFile.metaindex.rawValue))
@@ -76,6 +83,7 @@ struct PartWriter: ~Copyable {
         self.directory = directory
         self.files = files
         self.level = level
+        self.copiesDayRows = copiesDayRows
         metaindexFile = FileWriter(metaindexOut, bufferBytes: 4096)
         indexFile = FileWriter(indexOut, bufferBytes: 64 << 10)
         itemsFile = FileWriter(itemsOut, bufferBytes: 512 << 10)
@@ -89,8 +97,10 @@ struct PartWriter: ~Copyable {
         stored = RawBuffer(capacity: Limits.indexBlockStoredBytesMax)
         kinds = .allocate(capacity: 8)
         kinds.initialize(repeating: KindTally(), count: 8)
-        twins = twinKey.map { BlockTwins(key: $0) }
-        if twinKey != nil || alignsTagRows {
+        twins = copiesDayRows ? nil : twinKey.map { BlockTwins(key: $0) }
+        if twinKey != nil || alignsTagRows || copiesDayRows {
+            // Items of another kind: only these share nothing with the row before.
+            for kind in 2..<8 { kinds[kind].headBytes = 1 }
             let heads = (TagRow.tagOffset(kind: TagRow.globalKind), TagRow.tagOffset(kind: TagRow.perDayKind))
             kinds[Int(TagRow.globalKind)].headBytes = heads.0
             kinds[Int(TagRow.globalKind)].margin = heads.1 - heads.0
@@ -112,8 +122,11 @@ struct PartWriter: ~Copyable {
     @inline(__always)
     mutating func append(_ item: UnsafeRawPointer, _ length: Int, sharing shared: Int) throws(StorageError) {
         let kind = kinds + (length == 0 ? 0 : Swift.min(Int(item.load(as: UInt8.self)), 7))
-        if !block.fits(length &+ kind.pointee.margin) || (shared < kind.pointee.headBytes && endsBlock(shared)) {
+        if !block.fits(length &+ kind.pointee.margin)
+            || (shared < kind.pointee.headBytes && endsBlock(for: kind - kinds, shared))
+        {
             try closeBlock()
+            noteLastRow(before: UInt8(truncatingIfNeeded: kind - kinds))
             block.removeAll()
         }
         block.append(item, length, sharing: shared)
@@ -122,12 +135,22 @@ struct PartWriter: ~Copyable {
         kind.pointee.bytes &+= UInt64(truncatingIfNeeded: length)
     }
 
-    /// Whether a tag row of another tenant or day than the item before, with which it shares `shared` bytes, starts a
-    /// block: so that blocks of rows with and without a day start alike. The first rows of a kind do, but in tiny parts.
+    /// Whether an item of a kind whose head is another than that of the item before, with which it shares `shared` bytes,
+    /// starts a block: a tag row of another kind, tenant or day, or what follows the global tag rows. So blocks of rows with
+    /// and without a day start and end alike. The first rows of a kind start a block but in tiny parts.
     @inline(never)
-    private func endsBlock(_ shared: Int) -> Bool {
+    private func endsBlock(for kind: Int, _ shared: Int) -> Bool {
         guard block.count > 0 else { return false }
-        return shared == 0 ? blocksCount > 0 : openBlockBytes >= PartWriter.headBlockBytesMin
+        if shared > 0 { return copiesDayRows || openBlockBytes >= PartWriter.headBlockBytesMin }
+        let isTagRow = kind == Int(TagRow.globalKind) || kind == Int(TagRow.perDayKind)
+        guard isTagRow || block.firstItem.first == TagRow.globalKind else { return false }
+        return copiesDayRows || blocksCount > 0
+    }
+
+    /// Keeps the last row of the block just ended when it is the last of the global tag rows.
+    private mutating func noteLastRow(before kind: UInt8) {
+        guard copiesDayRows, kind != TagRow.globalKind, block.firstItem.first == TagRow.globalKind else { return }
+        globalBlocks.lastRow = block.lastItem()
     }
 
     /// Ends the block that is being filled, if it has items.
@@ -177,6 +200,8 @@ struct PartWriter: ~Copyable {
         items: UnsafeRawBufferPointer, lens: UnsafeRawBufferPointer, last: [UInt8]?
     ) throws(StorageError) {
         try closeBlock()
+        if block.count > 0 { noteLastRow(before: first.first ?? 0) }
+        if let last, first.first == TagRow.globalKind { globalBlocks.lastRow = last }
         if blocksCount == 0 { firstItem = [UInt8](first) }
         var header = source
         header.itemsOffset = UInt64(itemsFile.offset)
@@ -203,9 +228,49 @@ struct PartWriter: ~Copyable {
             indexBlockFirst.append(first)
         }
         header.encode(commonPrefix: commonPrefix, firstItem: first, into: &indexBlock)
+        if copiesDayRows, first.first == TagRow.globalKind { globalBlocks.add(header, commonPrefix, first) }
         indexBlockHeaders += 1
         blocksCount += 1
         if indexBlock.count >= Limits.indexBlockBytesMin { try closeIndexBlock() }
+    }
+
+    /// Appends the rows of a day: all global tag rows once more, with the day. Everything else has been appended.
+    ///
+    /// - Throws: `.io`, `.notFound`, `.noSpace`; `.corrupted` when there are no global tag rows.
+    mutating func appendDayRows(_ day: UInt64) throws(StorageError) {
+        precondition(copiesDayRows, "the blocks of global rows were not remembered")
+        try closeBlock()
+        if block.count > 0 { noteLastRow(before: TagRow.perDayKind) }
+        guard let last = globalBlocks.lastRow else {
+            throw StorageError(.corrupted, "a merge of tag rows left none", path: directory)
+        }
+        let place = globalBlocks.place
+        let itemsShift = UInt64(itemsFile.offset - place.items.lowerBound)
+        let lensShift = UInt64(lensFile.offset - place.lens.lowerBound)
+        try GlobalBlocks.copy(place.items, of: itemsFile, files)
+        try GlobalBlocks.copy(place.lens, of: lensFile, files)
+        var headers = RawBuffer()
+        swap(&headers, &globalBlocks.headers)
+        var cursor = ByteCursor(headers.bytes)
+        var row = RawBuffer(capacity: 256)
+        while cursor.remaining > 0 {
+            guard let (global, commonPrefix, first) = try? BlockHeader.decode(&cursor) else {
+                preconditionFailure("a header that was just encoded does not decode")
+            }
+            row.removeAll()
+            DayTwins.append(first, day: day, to: &row)
+            var header = global
+            header.itemsOffset += itemsShift
+            header.lensOffset += lensShift
+            let prefix = row.bytes[..<(commonPrefix.count + DayTwins.dayBytes)]
+            try addHeader(header, UnsafeRawBufferPointer(rebasing: prefix), row.bytes)
+            itemsCount += UInt64(header.itemsCount)
+            blocksPaired += 1
+        }
+        row.removeAll()
+        last.withUnsafeBytes { DayTwins.append($0, day: day, to: &row) }
+        copiedLast = row.array()
+        block.removeAll()
     }
 
     private static let thoroughLevel = 19

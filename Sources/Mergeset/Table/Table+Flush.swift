@@ -119,7 +119,8 @@ extension Table {
             let directory = PartTransaction.temporaryPath(root: path, suffix: suffix)
             let level = options.compressionLevel ?? CompressionLevel.ofFlush
             let result = try write(
-                &merger, to: directory, level: level, keepsStoredBlocks: false, isFlush: true, isCancelled: { false })
+                &merger, to: directory, level: level, keepsStoredBlocks: false, day: nil, isFlush: true,
+                isCancelled: { false })
             counters.flushes.add()
             counters.flushSourceItems.add(items)
             counters.itemsMerged.add(items)
@@ -178,15 +179,16 @@ extension Table {
     }
 
     /// Merges sources through the table's hook into a new part directory. nil when nothing was left; the directory
-    /// exists then. On errors it is removed, as far as that is possible.
+    /// exists then. On errors it is removed, as far as that is possible. With a `day`, the merger leaves out the per-day
+    /// rows, and they are made of the global ones.
     func write(
-        _ merger: inout Merger, to directory: String, level: Int, keepsStoredBlocks: Bool, isFlush: Bool,
+        _ merger: inout Merger, to directory: String, level: Int, keepsStoredBlocks: Bool, day: UInt64?, isFlush: Bool,
         isCancelled: () -> Bool
     ) throws(StorageError) -> PartWriter.Result? {
         do throws(StorageError) {
             var writer = try PartWriter(
                 directory: directory, level: level, files: files,
-                twinKey: options.tagRowMerging == .streaming ? twinKey : nil)
+                twinKey: options.tagRowMerging == .streaming ? twinKey : nil, copiesDayRows: day != nil)
             switch options.tagRowMerging {
             case .none:
                 var hook = PassThrough()
@@ -206,6 +208,7 @@ extension Table {
                 counters.hookBlocks.add(hook.rule.processedBlocks)
                 counters.hookBlocksUnordered.add(hook.rule.unorderedBlocks)
             }
+            if let day { try writer.appendDayRows(day) }
             let result = try writer.finish()
             counters.add(writer, fileBytes: result?.fileBytes ?? 0, isFlush: isFlush)
             return result

@@ -44,10 +44,9 @@ extension Table {
         guard let space = try? freeSpace.bytes(path) else { return false }
         let limit = min(space / UInt64(workerCount), MergePolicy.outputBytesMax)
         let sources = state.beginMerge { sizes, isMerging in
-            let choice = PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: final)
-            // Many tiny parts beside a few large ones: better a merge that gains less than parts without end.
-            return choice.isEmpty && !final
-                ? PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: true) : choice
+            final
+                ? PartSelection.select(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit, final: true)
+                : PartSelection.selectToKeepFew(sizes: sizes, isMerging: isMerging, maxOutputBytes: limit)
         }
         guard !sources.isEmpty else { return false }
         do throws(StorageError) {
@@ -66,12 +65,14 @@ extension Table {
         let start = environment.clock.monotonicNanoseconds
         do throws(StorageError) {
             let items = sources.reduce(0) { $0 + $1.metadata.itemsCount }
-            var merger = try Merger(runs: [], parts: sources)
+            let twins = options.tagRowMerging == .streaming ? try DayTwins.ofAll(sources) : nil
+            var merger = try Merger(runs: [], parts: sources, leavingOut: twins)
             let suffix = suffixes.next()
             let directory = PartTransaction.temporaryPath(root: path, suffix: suffix)
             let level = options.compressionLevel ?? CompressionLevel.ofMerge(items: items, isForced: isForced)
             let result = try write(
-                &merger, to: directory, level: level, keepsStoredBlocks: !isForced, isFlush: false,
+                &merger, to: directory, level: level, keepsStoredBlocks: !isForced, day: twins?.first?.day,
+                isFlush: false,
                 isCancelled: { !isForced && isStopping.load(ordering: .relaxed) })
             counters.itemsMerged.add(items)
             guard let result else {

@@ -122,7 +122,9 @@ struct TagRowMerger: ~Copyable, MergeHook {
             isAlone = false
             hasWritten = false
             idCount = 0
-            rowIDsMax = max(min(Limits.rowIDsMax, (Limits.itemBytesMax - prefixCount) / 8), 1)
+            // Rows with and without a day are united alike: those without leave room for it.
+            let margin = first.base.load(as: UInt8.self) == TagRow.globalKind ? DayTwins.dayBytes : 0
+            rowIDsMax = max(min(Limits.rowIDsMax, (Limits.itemBytesMax - prefixCount - margin) / 8), 1)
             addIDs(first.base + prefixCount, (first.count &- prefixCount) >> 3)
         }
         let source = item + prefixCount
