@@ -170,6 +170,50 @@ import Testing
         #expect(server.metric("vm_rpc_memory_bytes") == 0)
     }
 
+    @Test func sendersThatKeepMemoryOthersWaitForAreClosed() throws {
+        // The pool has 32 MiB: one packet fits, one goes on at the expense of the overdraft, the third waits.
+        let server = try TestServer(memoryBytesMax: 1, hasTimer: false)
+        let packet = TestServer.packet(0, rows: 30_000, nameBytes: 1000)
+        #expect(packet.count > 30_000_000 && packet.count < 32 << 20)
+        func begin(_ count: Int) throws -> TestSocket {
+            let socket = try server.insert()
+            try socket.send(Array(packet[..<count]))
+            return socket
+        }
+        func used() -> Int { server.server.shared.budget.figures.used }
+        let silent = try begin(packet.count - 100)
+        try Eventually.holds("its packet is there") { used() >= packet.count - 100 }
+        let silentBytes = used()
+        let steady = try begin(10 << 20)
+        try Eventually.holds("the overdraft is in use") { used() >= silentBytes + (10 << 20) }
+        let third = Thread.start("third") { [packet] in
+            do {
+                let socket = try server.insert()
+                try socket.send(packet)
+                let answer = try socket.receive(1)
+                server.lines.withLock { $0.append("third: \(answer)") }
+            } catch { server.lines.withLock { $0.append("third: \(error)") } }
+        }
+        try Eventually.holds("the third waits") { server.metric("vm_rpc_memory_waiting") > 0 }
+        // Nobody is closed before the time is over, and nobody who goes on.
+        try server.passSeconds(8)
+        #expect(server.metric("vm_rpc_slow_connections_closed_total") == 0)
+        try steady.send(Array(packet[10 << 20..<12 << 20]))
+        try Eventually.holds("the steady one has sent more") { used() >= silentBytes + (12 << 20) }
+        try server.passSeconds(4)
+        #expect(try silent.receiveAll() == [])
+        #expect(server.metric("vm_rpc_slow_connections_closed_total") == 1)
+        #expect(server.lines(with: "while others wait for memory").count == 1)
+        // The steady one ends its packet; the third one gets what the others have given back.
+        try steady.send(Array(packet[(12 << 20)...]))
+        #expect(try steady.receive(1) == [1])
+        third.join()
+        #expect(server.lines(with: "third:") == ["third: [1]"])
+        try server.stop()
+        #expect(server.storage.values.withLock { $0.count } == 60_000)
+        #expect(server.metric("vm_rpc_memory_bytes") == 0)
+    }
+
     @Test func aClientThatReadsNoResponsesIsNotReadFrom() throws {
         let server = try TestServer()
         let socket = try server.select()

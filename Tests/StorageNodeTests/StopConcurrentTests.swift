@@ -103,4 +103,35 @@ import Testing
         }
         try again.node.stop()
     }
+
+    /// Every answer that was begun is complete. Each client keeps its connection, so none can meet another test's node.
+    @Test func requestsThatRunAreAnsweredBeforeTheStop() throws {
+        let node = try TestNode()
+        let insert = try node.insertSocket()
+        try insert.send(TestNode.packet("m", series: 10, timestampMs: Self.timestampMs, value: 1))
+        #expect(try insert.receive(1) == [1])
+        let answered = Atomic<Int>(0)
+        let broken = Protected<[String]>([])
+        let request = Array("GET /snapshot/create HTTP/1.1\r\nHost: test\r\n\r\n".utf8)
+        let threads = (0..<4).map { _ in
+            Thread.start("snapshots") {
+                guard let socket = try? TestSocket(port: node.node.admin?.port ?? 0) else { return }
+                while (try? socket.send(request)) != nil {
+                    var text = ""
+                    while !text.hasSuffix("}"), let more = (try? socket.receiveSome(4096)) ?? nil {
+                        text += String(decoding: more, as: UTF8.self)
+                    }
+                    if text.isEmpty { return }
+                    guard text.hasPrefix("HTTP/1.1 200 OK\r\n"), text.hasSuffix("}") else {
+                        return broken.withLock { $0.append(text) }
+                    }
+                    answered.wrappingAdd(1, ordering: .relaxed)
+                }
+            }
+        }
+        try Eventually.holds("snapshots are made") { answered.load(ordering: .relaxed) > 8 }
+        try node.node.stop()
+        for thread in threads { thread.join() }
+        #expect(broken.withLock { $0 } == [])
+    }
 }
