@@ -200,6 +200,25 @@ extension ProcessWideTests {
             #expect((record.figure("per_day_entries_written") ?? 0) >= 20 * 70)
         }
 
+        /// A profiler that counts the last rows of the first round: all rows come, in two pieces.
+        @Test func theFirstRoundIsProfiledFromSomeRowOn() throws {
+            for rows in ["1", "100", "300", "5000"] {
+                try EndToEndTests.withDirectory { (directory) throws in
+                    var request = Self.request("rows-short", ["series=300", "rounds=2"])
+                    #expect(try request.options.set("profiled_rows", rows))
+                    request.options.profileRegion = .new
+                    request.out = directory + "/run"
+                    let record = try EndToEndTests.run(request)
+                    #expect(record.observed.rows == 600 && record.figure("new_series") == 300, "\(rows)")
+                    #expect(record.figure("known_rows") == 600 && record.observed.readBackRowsWrong == 0, "\(rows)")
+                }
+            }
+            var options = RunOptions()
+            #expect(options.uncountedRows(of: 300) == 0)
+            options.profiledRows = 100
+            #expect(options.uncountedRows(of: 300) == 200 && options.uncountedRows(of: 50) == 0)
+        }
+
         @Test func searchesRunBesideTheIngestion() throws {
             try EndToEndTests.withDirectory { (directory) throws in
                 var request = Self.request(
