@@ -142,7 +142,7 @@ import Testing
         let lines = text.split(separator: "\n")
         #expect(lines.count == 2)
         #expect(lines[0].split(separator: ",").count == lines[1].split(separator: ",").count)
-        #expect(lines[1] == "0.250,ingest,50000,200000,10800000,2,0,0,0,0,0,0,0,0,0,0.0000")
+        #expect(lines[1] == "0.250,ingest,50000,200000,10800000,2,0,0,0,0,0,0,0,0,0,0.0000,0,0,0")
     }
 }
 
