@@ -49,7 +49,8 @@ let package = Package(
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CXXHash"),
         .target(name: "CIntrinsics"),
-        .target(name: "CBenchAllocator"),
+        .target(name: "CAllocator"),
+        .target(name: "CBuildFlags"),
     ]
         + room("StorageBytes", uses: ["CZstd", "CXXHash", "CIntrinsics"], testUses: ["CIntrinsics"])
         + room("StorageRuntime", uses: ["StorageBytes", "CIntrinsics"])
@@ -80,6 +81,8 @@ let package = Package(
             uses: [
                 "AdminHTTP", "ClusterRPC", "ClusterWire", "NodeSupport", "StorageEngine", "SampleStore", "StorageFiles",
                 "StorageRuntime", "StorageBytes", "CJemalloc", nioCore, nioPosix,
+                // Nothing is called: its settings are linked in.
+                "CAllocator",
             ], testUses: ["ClusterWire", "Workloads"])
         + [.executableTarget(name: "storage-node", dependencies: ["StorageNode"])]
         // The harness.
@@ -89,7 +92,7 @@ let package = Package(
             uses: [
                 "Workloads", "StorageEngine", "SeriesIndex", "SampleStore", "Mergeset", "StorageFiles",
                 "StorageRuntime",
-                "StorageBytes", "CJemalloc", "CBenchAllocator", "CIntrinsics", histogram, mustache,
+                "StorageBytes", "CJemalloc", "CAllocator", "CBuildFlags", "CIntrinsics", histogram, mustache,
                 // The load client.
                 "ClusterWire",
             ])

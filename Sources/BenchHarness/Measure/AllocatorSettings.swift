@@ -1,12 +1,12 @@
 // AllocatorSettings.swift - what the program tells jemalloc; part of the provenance of every figure.
 
-import CBenchAllocator
+import CAllocator
 import CJemalloc
 
 /// The allocator's settings.
 public enum AllocatorSettings {
     /// In jemalloc's notation: those compiled in, before anything in the environment.
-    public static var compiledIn: String { String(cString: bench_allocator_settings()) }
+    public static var compiledIn: String { String(cString: allocator_settings()) }
 
     /// Whether jemalloc has taken huge pages into use, as it reports itself: "always", "default" or "never".
     public static var hugePages: String {

@@ -1,7 +1,7 @@
 // BuildFlags.swift - how the program was compiled. No compiler leaves its command line in the program, so this is what can be
 // seen from inside: which checks the standard library was inlined with, and the macros of the C compiler.
 
-import CBenchAllocator
+import CBuildFlags
 
 /// What is known about the flags of the build.
 enum BuildFlags {
@@ -11,7 +11,7 @@ enum BuildFlags {
         #if INJECT_FAULTS
             text += " -D INJECT_FAULTS"
         #endif
-        return text + "; C " + String(cString: bench_build_flags())
+        return text + "; C " + String(cString: c_build_flags())
     }
 
     private static func optimisation(isDebug: Bool, isFast: Bool) -> String {

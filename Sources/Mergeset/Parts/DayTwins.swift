@@ -193,7 +193,7 @@ struct DayTwins: Equatable {
     private static func haveEqualBytes(
         _ file: any ReadableFile, _ a: Int, _ b: Int, _ count: Int
     ) throws(StorageError) -> Bool {
-        var buffer = RawBuffer(capacity: 2 * stepBytes)
+        let buffer = RawBuffer(capacity: 2 * stepBytes)
         var done = 0
         while done < count {
             let step = min(stepBytes, count - done)

@@ -12,7 +12,7 @@ public struct SampleTableOptions: Sendable {
     /// Bytes of rows that are not in files yet: 48 for each that was just added, 16 for each that waits to be converted, and the
     /// parts in memory. A flush starts at five eighths of this, since for a moment rows are there twice; adding waits at half
     /// as many again. All partitions together.
-    public var memoryBytesMax = 56_000_000
+    public var memoryBytesMax = 48_000_000
     /// Shards that collect added rows; 0 means one per available CPU (two in deterministic mode).
     public var shardCount = 0
     /// Rows are searchable and durable at the latest after this time, plus the time the flush takes (live mode; virtual time
@@ -71,7 +71,7 @@ public enum SamplePolicy {
     static let assistedPartsMin = 256
     /// Least size at which a merge makes a big part, and the size in deterministic mode.
     static let smallPartBytesMin: UInt64 = 10_000_000,
-        smallPartBytesDeterministic: UInt64 = 256_000_000
+        smallPartBytesDeterministic: UInt64 = 248_000_000
     /// How often the tasks of ``SampleTable/runDueTasks()`` are due.
     static let retentionNanoseconds: UInt64 = 60_000_000_000,
         stalePartsNanoseconds: UInt64 = 420_000_000_000

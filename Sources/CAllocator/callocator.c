@@ -1,4 +1,4 @@
-#include "cbenchallocator.h"
+#include "callocator.h"
 
 // thp:always   large blocks are backed by huge pages where the kernel allows it: a random seek over 100 MB of decoded
 //              blocks spends a fifth of its time on address translation otherwise.
@@ -14,43 +14,4 @@
 //              profile can be switched on while the program runs.
 __attribute__((visibility("default"), used)) const char *malloc_conf = "thp:always,oversize_threshold:0,narenas:1,background_thread:true,dirty_decay_ms:1000,prof:true,prof_active:false";
 
-const char *bench_allocator_settings(void) { return malloc_conf; }
-
-#ifdef __OPTIMIZE__
-#define OPTIMISATION "optimised"
-#else
-#define OPTIMISATION "not optimised"
-#endif
-
-#if defined(__AVX512F__)
-#define INSTRUCTIONS ", AVX-512"
-#elif defined(__AVX2__)
-#define INSTRUCTIONS ", AVX2"
-#elif defined(__x86_64__)
-#define INSTRUCTIONS ", x86-64"
-#elif defined(__aarch64__)
-#define INSTRUCTIONS ", aarch64"
-#else
-#define INSTRUCTIONS ""
-#endif
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZERS ", address sanitizer"
-#elif __has_feature(thread_sanitizer)
-#define SANITIZERS ", thread sanitizer"
-#endif
-#endif
-#ifndef SANITIZERS
-#define SANITIZERS ""
-#endif
-
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
-#ifdef __clang__
-#define COMPILER ", clang " TEXT(__clang_major__) "." TEXT(__clang_minor__)
-#else
-#define COMPILER ", " __VERSION__
-#endif
-
-const char *bench_build_flags(void) { return OPTIMISATION INSTRUCTIONS SANITIZERS COMPILER; }
+const char *allocator_settings(void) { return malloc_conf; }
