@@ -66,7 +66,8 @@ public struct RepeatStudy: Sendable, Codable, Equatable {
 
     /// A table in Markdown.
     public func markdown() -> String {
-        var text = "| case | exact figures | not the same | files | instructions: spread of \(runs) counts, ppm |\n"
+        let counts = cases.flatMap(\.instructions).map(\.totals.count).max() ?? 0
+        var text = "| case | exact figures | not the same | files | instructions: spread of \(counts) counts, ppm |\n"
         text += "|--|--:|--|--|--|\n"
         for entry in cases {
             let counts = entry.instructions.map { "\($0.figure) " + TextFormat.fixed($0.spreadPpm, 2) }

@@ -154,8 +154,13 @@ public final class Progress: @unchecked Sendable {
     /// Counts units that were done. Safe from any thread.
     public func add(_ count: Int) { done.wrappingAdd(UInt64(count), ordering: .relaxed) }
 
-    /// Takes a sample now. In deterministic mode the worker calls this at fixed points of its input.
+    /// Takes a sample now. In deterministic mode the worker calls this at fixed points of its input; what it costs is left out
+    /// of counted instructions.
     public func sample() {
+        if samplesItself { takeSample() } else { ProfiledRegion.leave { takeSample() } }
+    }
+
+    private func takeSample() {
         let cpu = CPUTime.ofThread()
         defer {
             let used = CPUTime.ofThread() - cpu
