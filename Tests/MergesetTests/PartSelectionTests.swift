@@ -127,6 +127,17 @@ import Testing
         #expect(Self.chosenToKeepFew(big + [26, 26, 26]) == [26, 26, 26])
         #expect(Self.chosenToKeepFew(big + [26, 26, 25]) == big)
         #expect(Self.chosenToKeepFew(big + [26, 26]) == big)
+        // Tiny ones wait for others like them, as long as they are few and the big ones are not too many.
+        let full = [UInt64](repeating: 4000, count: 15)
+        #expect(Self.chosenToKeepFew(full + [26]) == [])
+        #expect(Self.chosenToKeepFew(full + [26, 26, 25]) == [] && Self.chosenToKeepFew(full + [1, 5]) == [])
+        // What a bulk load leaves, then the per-day entries of minutes.
+        let load = [UInt64](repeating: 25_000, count: 12) + [2890, 899, 44]
+        #expect(Self.chosenToKeepFew(load + [88]) == [] && Self.chosenToKeepFew(load + [88, 90]) == [])
+        #expect(Self.chosenToKeepFew(full + [26, 26, 26]) == [26, 26, 26])
+        #expect(Self.chosenToKeepFew(full + [1, 5, 26, 26]) == full)  // four, and they gain too little
+        #expect(Self.chosenToKeepFew(full + [601]) == full)
+        #expect(Self.chosenToKeepFew(full + [4000, 26]) == full)
         // No gap, no difference; and a merge that gains less is better than none.
         let close = (0..<16).map { UInt64(100 + 20 * $0) }
         #expect(Self.chosenToKeepFew(close) == Self.chosenSizes(close, 1 << 50, final: false))
@@ -170,7 +181,7 @@ import Testing
         var random = SplitMix64(seed: seed)
         let sizes = (0..<116).map { _ in UInt64(18_000_000 + random.below(8_000_000)) }
         let ours = Self.simulate(sizes, select: Self.toKeepFew)
-        #expect(ours.ratio <= 1.05 && ours.most <= MergePolicy.partsKept, "seed \(seed): \(ours)")
+        #expect(ours.ratio <= 1.05 && ours.most <= MergePolicy.partsKept + 1, "seed \(seed): \(ours)")
     }
 
     /// Whatever sizes come: few more parts than are kept, and items are merged about as often as their logarithm says.

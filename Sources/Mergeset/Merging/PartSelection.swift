@@ -9,6 +9,9 @@
 // merges go first, parts of flushes are merged by 15, then by 14, 13, ..., and the parts made of them only when those have become
 // few: of 16 parts allowed, 16 + 15 + ... + 1 flushes are merged once, instead of half as many.
 //
+// A few tiny parts too many are no reason to merge the big ones: they wait for others like them. After a bulk load that leaves
+// 15 parts of flushes, the next minute of a steady load adds a part of some kilobytes every few seconds.
+//
 // Pure functions of their arguments. Cost: n log n for sorting, then at most eight windows for each part and limit.
 
 import StorageFiles
@@ -49,7 +52,8 @@ enum PartSelection {
     /// The parts to merge now in a table that has more parts than it should; indexes as for ``select``.
     ///
     /// First choice are the parts in front of the first gap in the order of size, when there is one and they gain enough;
-    /// then what ``select`` chooses, and when that is nothing, a merge that gains less: parts must not grow without end.
+    /// then, when the smallest parts, as many as there are too many, are few and tiny, nothing; then what ``select`` chooses,
+    /// and when that is nothing, a merge that gains less: parts must not grow without end.
     static func selectToKeepFew(sizes: [UInt64], isMerging: [Bool], maxOutputBytes: UInt64) -> [Int] {
         let free = sizes.indices.filter { !isMerging[$0] }.map { sizes[$0] }.sorted()
         let gap = free.indices.dropFirst().first {
@@ -64,8 +68,15 @@ enum PartSelection {
             if !small.isEmpty { return small }
         }
         let choice = select(sizes: sizes, isMerging: isMerging, maxOutputBytes: maxOutputBytes, final: false)
-        return choice.isEmpty
-            ? select(sizes: sizes, isMerging: isMerging, maxOutputBytes: maxOutputBytes, final: true) : choice
+        if choice.isEmpty {
+            return select(sizes: sizes, isMerging: isMerging, maxOutputBytes: maxOutputBytes, final: true)
+        }
+        let waiting = max(1, free.count - MergePolicy.partsKept)
+        let waitingBytes = free.prefix(waiting).reduce(0, +)
+        let isWorthIt =
+            waiting > MergePolicy.smallPartsWaitingMax
+            || waitingBytes > choice.reduce(0) { $0 + sizes[$1] } / MergePolicy.waitingShare
+        return isWorthIt ? choice : []
     }
 
     private struct Candidate {
