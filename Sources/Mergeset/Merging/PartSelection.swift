@@ -71,10 +71,11 @@ enum PartSelection {
         if choice.isEmpty {
             return select(sizes: sizes, isMerging: isMerging, maxOutputBytes: maxOutputBytes, final: true)
         }
-        let waiting = max(1, free.count - MergePolicy.partsKept)
+        // None when enough others are being merged.
+        let waiting = max(0, free.count - MergePolicy.partsKept)
         let waitingBytes = free.prefix(waiting).reduce(0, +)
         let isWorthIt =
-            waiting > MergePolicy.smallPartsWaitingMax
+            waiting == 0 || waiting > MergePolicy.smallPartsWaitingMax
             || waitingBytes > choice.reduce(0) { $0 + sizes[$1] } / MergePolicy.waitingShare
         return isWorthIt ? choice : []
     }
