@@ -6,7 +6,7 @@
 //   known rounds    rounds behind those of the profile, in which every series is in the TSID cache and in the set of the
 //                   current hour
 //   ingest          from the first add call until the last one returned; for rows the AddRows calls of all rounds
-//   debt            from there until every item is in synced parts, pending merges are done and at most 15 parts are left
+//   debt            from there until every item is in synced parts, pending merges are done and at most 15 parts and three tiny ones are left
 //   normalised      items in the form in which every tag row carries one metric id
 //   generator       making the rows; done ahead of the ingest and accounted by thread clock
 
@@ -404,7 +404,7 @@ public enum FigureCatalogue {
             of a profile, in which all series are new; the known rounds come behind those of the profile: every series is in the
             TSID cache and in the set of the current hour. Ingest lasts from the first add call until the last one returned (for
             rows: the AddRows calls of all rounds); the debt from there until every item is in
-            synced parts, pending merges are done and at most 15 parts are left. Normalised items are those of the same
+            synced parts, pending merges are done and at most 15 parts and three tiny ones are left. Normalised items are those of the same
             registrations with one metric id in every tag row. The generator makes the rows ahead of the ingest; its CPU
             is accounted by thread clock and left out everywhere else.
 
