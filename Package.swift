@@ -99,7 +99,9 @@ let package = Package(
         + [
             .executableTarget(
                 name: "mergeset-bench", dependencies: ["BenchHarness", "Workloads", argumentParser]),
-            .target(name: "TestSupport", dependencies: ["StorageBytes"], path: "Tests/TestSupport"),
+            .target(
+                name: "TestSupport", dependencies: ["StorageFiles", "StorageRuntime", "StorageBytes"],
+                path: "Tests/TestSupport"),
         ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -18,7 +18,7 @@ struct CompareRuns: ParsableCommand {
             counters, and pairs of live runs in alternating order for the time, 10 to 40 of them.
 
             Examples:
-              mergeset-bench compare bench-runs/a bench-runs/b
+              mergeset-bench compare bench-out/a bench-out/b
               mergeset-bench compare main HEAD --profile k8s-pods --size s
               mergeset-bench compare old/mergeset-bench .build/release/mergeset-bench --set known_rounds=50
 

@@ -16,12 +16,7 @@ struct Flood: ParsableCommand {
             Scripts/node-measure starts nodes and runs this.
             """)
 
-    @Argument(help: "A profile; see `mergeset-bench list`.")
-    var profile = "node-steady"
-    @Option(help: "The vminsert port of the node: rpc://HOST:PORT.")
-    var target: String
-    @Option(help: "The HTTP port of the node: HOST:PORT.")
-    var nodeHttp: String
+    @OptionGroup var node: NodeArguments
     @Option(help: "Connections at once.")
     var connections = 200
     @Option(help: "Connections one after the other in each place, with a packet each.")
@@ -40,8 +35,6 @@ struct Flood: ParsableCommand {
     var out: String?
     @Option(help: "Size step of the profile.")
     var size = ProfileSize.m
-    @Option(name: .customLong("set"), help: "Override a field of the profile; repeatable.")
-    var settings: [String] = []
 
     func validate() throws {
         guard (1...4096).contains(connections), (1...1000).contains(repetitions), (0...3600).contains(idleSeconds)
@@ -52,9 +45,7 @@ struct Flood: ParsableCommand {
     }
 
     func run() throws {
-        guard case .rpc(let address)? = LoadTarget(target), let http = NodeAddress(nodeHttp) else {
-            throw ValidationError("--target rpc://HOST:PORT and --node-http HOST:PORT are needed.")
-        }
+        let (address, http) = try node.addresses()
         var options = FloodOptions(address: address, http: http)
         options.connections = connections
         options.repetitions = repetitions
@@ -64,7 +55,8 @@ struct Flood: ParsableCommand {
         options.idleSeconds = idleSeconds
         try reporting {
             let files = RealFileSystem()
-            let profile = try ProfileLoader.load(profile, given: nil, size: size, overrides: settings, files)
+            let profile = try ProfileLoader.load(
+                node.profile, given: nil, size: size, overrides: node.settings, files)
             let result = try FloodRun(options).run(profile)
             if let out {
                 try LoadReport.write(LoadReport.json(result, options), to: out, files)

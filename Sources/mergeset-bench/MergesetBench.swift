@@ -20,7 +20,7 @@ struct MergesetBench: ParsableCommand {
               mergeset-bench run k8s-pods --path index      the engine without its samples
               mergeset-bench run k8s-pods --path items      the table alone, no engine
               mergeset-bench run duplicates-90:long         items, no index
-              mergeset-bench report bench-runs/A bench-runs/B
+              mergeset-bench report bench-out/A bench-out/B
               mergeset-bench micro sort
               mergeset-bench compare RUN RUN                also programs and revisions
               mergeset-bench gate                           is it worse than the thresholds?

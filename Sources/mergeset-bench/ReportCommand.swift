@@ -13,7 +13,7 @@ struct Report: ParsableCommand {
             what the runs differ in; with --out as a page, too.
 
             Examples:
-              mergeset-bench report bench-runs/k8s-pods-m-20260131-123456
+              mergeset-bench report bench-out/k8s-pods-m-20260131-123456
               mergeset-bench report A B --out side-by-side
               mergeset-bench report A --explain
             """)

@@ -51,7 +51,7 @@ struct Run: ParsableCommand {
     var data: String?
     @Flag(help: "Keep the table when the run has ended.")
     var keep = false
-    @Option(help: "The run directory to be made. Default: bench-runs/PROFILE-SIZE-TIME.")
+    @Option(help: "The run directory to be made. Default: bench-out/PROFILE-SIZE-TIME.")
     var out: String?
     @Option(help: "What standard output gets: text (the report) or json (run.json).")
     var format = RunRequest.Format.text

@@ -14,29 +14,19 @@ struct Soak: ParsableCommand {
             Scripts/soak starts a node, restarts it on the way, and runs this.
             """)
 
-    @Argument(help: "A profile; see `mergeset-bench list`.")
-    var profile = "node-steady"
-    @Option(help: "The vminsert port of the node: rpc://HOST:PORT.")
-    var target: String
-    @Option(help: "The HTTP port of the node: HOST:PORT.")
-    var nodeHttp: String
+    @OptionGroup var node: NodeArguments
     @Option(help: "How long, in seconds.")
     var seconds = 60.0
     @Option(help: "Connections, each with a thread.")
     var connections = 8
     @Option(help: "Seed of rows and cuts.")
     var seed: UInt64 = 42
-    @Option(
-        name: .customLong("set"), help: "Override a field of the profile; repeatable.")
-    var settings: [String] = []
 
     func run() throws {
-        guard case .rpc(let address)? = LoadTarget(target), let http = NodeAddress(nodeHttp) else {
-            throw ValidationError("--target rpc://HOST:PORT and --node-http HOST:PORT are needed.")
-        }
+        let (address, http) = try node.addresses()
         try reporting {
             let profile = try ProfileLoader.load(
-                profile, given: nil, size: .s, overrides: settings, RealFileSystem())
+                node.profile, given: nil, size: .s, overrides: node.settings, RealFileSystem())
             let result = try SoakRun(
                 address: address, http: http, seconds: seconds, threads: connections, seed: seed
             ).run(profile)

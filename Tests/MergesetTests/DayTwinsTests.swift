@@ -211,24 +211,32 @@ import Testing
         }
     }
 
-    /// A table merges its own parts this way, in the background and when it is asked to.
-    @Test func tablesMergeTwinnedParts() throws {
-        var random = SplitMix64(seed: 5)
-        let files = SimulatedFileSystem(recording: .nothing)
+    /// A table of twinned parts, and what was added to it.
+    private func twinnedTable(
+        parts: Int, tags: Int, _ random: inout SplitMix64, on files: SimulatedFileSystem
+    ) throws -> (Table, [[UInt8]]) {
         var options = TableOptions()
         options.shardCount = 1
         options.tagRowMerging = .streaming
         options.mergesInBackground = false
         let table = try Table.open("/table", options: options, files: files, environment: .deterministic())
         var added: [[UInt8]] = []
-        for _ in 0..<18 {
+        for _ in 0..<parts {
             let batch =
                 others(&random, 1100)
-                + TagRowFixtures.rows(TagRowFixtures.tags(400, &random), tenant: 7, days: [19_000])
+                + TagRowFixtures.rows(TagRowFixtures.tags(tags, &random), tenant: 7, days: [19_000])
             try table.add(batch, isAllOrNothing: true)
             added += batch
             try table.flush()
         }
+        return (table, added)
+    }
+
+    /// A table merges its own parts this way, in the background and when it is asked to.
+    @Test func tablesMergeTwinnedParts() throws {
+        var random = SplitMix64(seed: 5)
+        let files = SimulatedFileSystem(recording: .nothing)
+        let (table, added) = try twinnedTable(parts: 18, tags: 400, &random, on: files)
         let before = table.metrics
         try table.settle()
         let after = table.metrics
@@ -251,20 +259,7 @@ import Testing
         var random = SplitMix64(seed: 6)
         for skipped in 0..<12 {
             let files = SimulatedFileSystem(recording: .nothing)
-            var options = TableOptions()
-            options.shardCount = 1
-            options.tagRowMerging = .streaming
-            options.mergesInBackground = false
-            let table = try Table.open("/table", options: options, files: files, environment: .deterministic())
-            var added: [[UInt8]] = []
-            for _ in 0..<2 {
-                let batch =
-                    others(&random, 1100)
-                    + TagRowFixtures.rows(TagRowFixtures.tags(300, &random), tenant: 7, days: [19_000])
-                try table.add(batch, isAllOrNothing: true)
-                added += batch
-                try table.flush()
-            }
+            let (table, added) = try twinnedTable(parts: 2, tags: 300, &random, on: files)
             files.faults = FaultPlan(rules: [FaultRule.on(kind, skip: skipped, times: 1)])
             let failed = (try? table.mergeAll()) == nil
             files.faults = FaultPlan()

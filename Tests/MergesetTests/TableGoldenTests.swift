@@ -160,7 +160,7 @@ import Testing
         let table = try Self.open(try directory.copyTable("mergeset/tables/index"), Self.quiet(merging))
         let items = try table.scan()
         try Self.check(items, expected["raw_items"])
-        try Self.check(Self.normalised(items), expected["normalized_items"])
+        try Self.check(TagRowFixtures.normalised(items), expected["normalized_items"])
         try table.mergeAll()
         let merged = try table.scan()
         if merging == .none { #expect(merged == items) }
@@ -170,7 +170,7 @@ import Testing
             #expect(table.metrics.itemsMerged == (try expected["merge_all"]["items_merged_delta"].uint64))
         }
         if merging == .streaming { #expect(merged.count <= (try expected["merge_all"]["raw_items"]["Count"].int)) }
-        try Self.check(Self.normalised(merged), expected["normalized_items"])
+        try Self.check(TagRowFixtures.normalised(merged), expected["normalized_items"])
         try table.close()
     }
 
@@ -197,32 +197,10 @@ import Testing
             try table.add(items[start..<min(start + 100, items.count)])
         }
         try table.flush()
-        try Self.check(Self.normalised(try table.scan()), expected["normalized_items"])
+        try Self.check(TagRowFixtures.normalised(try table.scan()), expected["normalized_items"])
         try table.mergeAll()
-        try Self.check(Self.normalised(try table.scan()), expected["normalized_items"])
+        try Self.check(TagRowFixtures.normalised(try table.scan()), expected["normalized_items"])
         try table.close()
-    }
-
-    /// Rows of kinds 1 and 6 with one id each, without duplicates among them; everything sorted.
-    private static func normalised(_ items: [[UInt8]]) -> [[UInt8]] {
-        var expanded: Set<[UInt8]> = []
-        var others: [[UInt8]] = []
-        for item in items {
-            guard let kind = item.first, kind == 1 || kind == 6 else {
-                others.append(item)
-                continue
-            }
-            // Behind the kind, the tenant and the date: key, 01, value, 01. Bytes 0, 1, 2 are escaped in both.
-            var end = kind == 1 ? 9 : 17
-            for _ in 0..<2 {
-                while item[end] != 1 { end += 1 }
-                end += 1
-            }
-            for id in stride(from: end, to: item.count, by: 8) {
-                expanded.insert(Array(item[..<end] + item[id..<(id + 8)]))
-            }
-        }
-        return (others + expanded).sorted(by: isSmaller)
     }
 
     private static let indexDirectories = [
@@ -243,9 +221,9 @@ import Testing
         for part in table.parts {
             #expect(part.items == (try expected["parts"][part.name]["count"].uint64))
         }
-        let normal = Self.normalised(items)
+        let normal = TagRowFixtures.normalised(items)
         try table.mergeAll()
-        #expect(Self.normalised(try table.scan()) == normal)
+        #expect(TagRowFixtures.normalised(try table.scan()) == normal)
         try table.close()
     }
 

@@ -28,7 +28,7 @@ enum TagRowFixtures {
         return rows
     }
 
-    /// Single-id rows of what is in `items`, without duplicates; other items as they are. The tags have no escapes.
+    /// Single-id rows of what is in `items`, without duplicates; other items as they are. Bytes 0, 1 and 2 are escaped in keys and values.
     static func normalised(_ items: [[UInt8]]) -> [[UInt8]] {
         var rows: Set<[UInt8]> = []
         var others: [[UInt8]] = []

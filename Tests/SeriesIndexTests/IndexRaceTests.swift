@@ -10,77 +10,43 @@ import Testing
 
 @testable import SeriesIndex
 
-/// A file system that runs something before the next read of a file.
-private final class InterruptingFileSystem: FileSystem {
-    private let base = SimulatedFileSystem(recording: .nothing)
+/// Something that runs before the next read of a file.
+private final class Interruption: Sendable {
+    private let disk = SimulatedFileSystem(recording: .nothing)
     private let next = Protected<(@Sendable () -> Void)?>(nil)
+
+    /// A simulated file system whose reads are interrupted.
+    var files: any FileSystem {
+        InterceptedReads(on: disk) {
+            let body = self.next.withLock { next in
+                defer { next = nil }
+                return next
+            }
+            body?()
+        }
+    }
 
     /// Runs `body` once, in the middle of the next read.
     func interrupt(_ body: @escaping @Sendable () -> Void) { next.withLock { $0 = body } }
 
     var isWaiting: Bool { next.withLock { $0 != nil } }
-
-    private final class File: ReadableFile {
-        let base: any ReadableFile
-        let files: InterruptingFileSystem
-
-        init(_ base: any ReadableFile, _ files: InterruptingFileSystem) {
-            self.base = base
-            self.files = files
-        }
-
-        var path: String { base.path }
-        var sizeBytes: Int { base.sizeBytes }
-        func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(StorageError) {
-            let body = files.next.withLock { next in
-                defer { next = nil }
-                return next
-            }
-            body?()
-            try base.read(at: offset, into: target)
-        }
-    }
-
-    func open(_ path: String) throws(StorageError) -> any ReadableFile { File(try base.open(path), self) }
-
-    func makeDirectory(_ path: String, parents: Bool) throws(StorageError) {
-        try base.makeDirectory(path, parents: parents)
-    }
-    func list(_ path: String) throws(StorageError) -> [DirectoryEntry] { try base.list(path) }
-    func kind(of path: String) throws(StorageError) -> FileKind? { try base.kind(of: path) }
-    func size(of path: String) throws(StorageError) -> Int { try base.size(of: path) }
-    func removeAll(_ path: String) throws(StorageError) { try base.removeAll(path) }
-    func removeFile(_ path: String) throws(StorageError) { try base.removeFile(path) }
-    func rename(_ source: String, to target: String) throws(StorageError) { try base.rename(source, to: target) }
-    func hardLink(_ source: String, to target: String) throws(StorageError) { try base.hardLink(source, to: target) }
-    func symbolicLink(to target: String, at path: String) throws(StorageError) {
-        try base.symbolicLink(to: target, at: path)
-    }
-    func linkTarget(of path: String) throws(StorageError) -> String { try base.linkTarget(of: path) }
-    func sync(_ path: String) throws(StorageError) { try base.sync(path) }
-    func freeSpaceBytes(_ path: String) throws(StorageError) -> UInt64 { try base.freeSpaceBytes(path) }
-    func lock(_ path: String) throws(StorageError) -> any FileLock { try base.lock(path) }
-    func create(_ path: String) throws(StorageError) -> any WritableFile { try base.create(path) }
-    func currentDirectory() throws(StorageError) -> String { try base.currentDirectory() }
-    func nextTemporaryNumber() -> UInt64 { base.nextTemporaryNumber() }
-    var counters: FileCounters { base.counters }
 }
 
 @Suite struct IndexRaceTests {
     /// A flush of the previous table makes names durable, and forgets them as pending, while the batch already searches a
     /// view of that table which is older.
     @Test func namesThatAreFlushedInThePreviousTableMeanwhile() throws {
-        let files = InterruptingFileSystem()
-        let fixture = try IndexFixture(on: files)
+        let interruption = Interruption()
+        let fixture = try IndexFixture(on: interruption.files)
         let old = try fixture.resolve((0..<4).map { rawName($0) })
         try fixture.index.flush()
         let late = try fixture.resolve((4..<12).map { rawName($0) })
         try fixture.index.rotate {}
         let previous = fixture.index.withTables { $0.previous }
         #expect(previous.pending.count == 8)
-        files.interrupt { try? previous.table.flush() }
+        interruption.interrupt { try? previous.table.flush() }
         let again = try fixture.resolve((0..<12).map { rawName($0) })
-        #expect(!files.isWaiting && previous.pending.count == 0)
+        #expect(!interruption.isWaiting && previous.pending.count == 0)
         #expect(again.map(\.tsid) == (old + late).map(\.tsid))
         #expect(again.allSatisfy { $0.outcome == .carriedOver })
         try fixture.index.close()
@@ -88,15 +54,15 @@ private final class InterruptingFileSystem: FileSystem {
 
     /// The same in the current table, whose names are claimed before the search.
     @Test func namesThatAreFlushedInTheCurrentTableMeanwhile() throws {
-        let files = InterruptingFileSystem()
-        let fixture = try IndexFixture(on: files)
+        let interruption = Interruption()
+        let fixture = try IndexFixture(on: interruption.files)
         let old = try fixture.resolve((0..<4).map { rawName($0) })
         try fixture.index.flush()
         let late = try fixture.resolve((4..<12).map { rawName($0) })
         let table = fixture.index.withTables { $0.current }
-        files.interrupt { try? table.table.flush() }
+        interruption.interrupt { try? table.table.flush() }
         let again = try fixture.resolve((0..<12).map { rawName($0) })
-        #expect(!files.isWaiting)
+        #expect(!interruption.isWaiting)
         #expect(again.map(\.tsid) == (old + late).map(\.tsid))
         #expect(again.map(\.outcome) == (0..<12).map { $0 < 4 ? .found : .pending })
         #expect(try fixture.resolve((0..<12).map { rawName($0) }).map(\.tsid) == again.map(\.tsid))
@@ -106,23 +72,23 @@ private final class InterruptingFileSystem: FileSystem {
     /// A day is searched for in a view while another caller registers the same series, its rows are flushed, and the
     /// registry makes room: the entry is written once.
     @Test func entriesOfDaysThatAreFlushedMeanwhile() throws {
-        let files = InterruptingFileSystem()
+        let interruption = Interruption()
         // Without caches every search reads.
         var options = TableOptions.small()
         options.dataBlockCacheBytes = 0
         options.indexBlockCacheBytes = 0
-        var fixture = try IndexFixture(on: files, table: options, dayBytesMax: 0)
+        var fixture = try IndexFixture(on: interruption.files, table: options, dayBytesMax: 0)
         let series = try fixture.resolve((0..<4).map { rawName($0) }).map(\.tsid)
         try fixture.index.close()
         // A table that is not new: its days are searched for.
-        fixture = try IndexFixture(on: files, table: options, dayBytesMax: 0)
+        fixture = try IndexFixture(on: interruption.files, table: options, dayBytesMax: 0)
         let other = IndexFixture(sharing: fixture)
         let day = IndexFixture.day + 1
         let wanted = series.enumerated().map { (date: day, tsid: $1, raw: rawName($0)) }
         let table = fixture.index.withTables { $0.current.table }
         let written = Protected<Int>(0)
         let isolated = Isolated(other)
-        files.interrupt {
+        interruption.interrupt {
             // Other days come last, so that the one in question would be forgotten first.
             let count = (try? isolated.value.registerDays(wanted)) ?? 0
             for later in 2...4 as ClosedRange<UInt64> {
@@ -132,7 +98,7 @@ private final class InterruptingFileSystem: FileSystem {
             written.withLock { $0 = count }
         }
         let own = try fixture.registerDays(wanted)
-        #expect(!files.isWaiting)
+        #expect(!interruption.isWaiting)
         #expect(own + written.withLock { $0 } == 4)
         try fixture.index.flush()
         let entries = try fixture.items().current.filter { $0[0] == RowKind.dateToID && $0[16] == UInt8(day & 255) }

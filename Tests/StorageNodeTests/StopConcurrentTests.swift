@@ -15,9 +15,9 @@ import Testing
 
     /// Stands for a forced merge of hours: it is held in the middle of a read until the storage is being closed.
     @Test func aForcedMergeIsEndedByTheStop() throws {
-        let files = GatedFileSystem()
+        let gate = ReadGate()
         let directory = try TemporaryDirectory()
-        let node = try TestNode(directory: directory, files: files)
+        let node = try TestNode(directory: directory, files: gate.files)
         let series = 3000
         for step in 0..<4 {
             let socket = try node.insertSocket()
@@ -32,9 +32,9 @@ import Testing
         func parts() -> UInt64 { engine.metrics.samples.map { $0.small.parts + $0.big.parts } ?? 0 }
         let before = parts()
         #expect(before >= 2)
-        files.closeGate()
+        gate.close()
         #expect(try node.http("GET", "/internal/force_merge").status == 200)
-        try Eventually.holds("the merge reads") { files.waitingCount > 0 }
+        try Eventually.holds("the merge reads") { gate.waitingCount > 0 }
         let page = try String(decoding: node.http("GET", "/metrics").body, as: UTF8.self)
         #expect(page.contains("vm_active_force_merges 1\n"))
         let stopper = Thread.start("stop") { try? node.node.stop() }
@@ -42,7 +42,7 @@ import Testing
         try Eventually.holds("the merge is told") {
             engine.samples?.partitions.withLock { $0.listed.allSatisfy(\.mergeStop.isSet) } ?? false
         }
-        files.openGate()
+        gate.open()
         stopper.join()
         #expect(node.log(contains: "forced merge for partition_prefix=\"\" has ended early"))
         #expect(node.log(contains: "the storage node has been stopped"))

@@ -148,20 +148,11 @@ public final class FloodRun: Sendable {
     // MARK: the packet
 
     private func packetWithRows(_ profile: Profile) throws(HarnessError) -> EncodedPacket {
-        let source: RowSource
-        do throws(StorageError) {
-            let plan = try SeriesPlan(profile, seed: options.seed)
-            source = RowSource(plan, try SeriesPool(plan))
-        } catch { throw HarnessError(error, while: "generating \(profile.name)") }
-        var feed = try HarnessError.wrapping("preparing rows") { () throws(StorageError) in
-            try RoundFeed(source, order: .scrape, seed: options.seed)
-        }
-        guard feed.next() else { throw HarnessError(.badInput, "\(profile.name) makes no rows") }
+        let feed = try RoundFeed.firstRound(of: profile, seed: options.seed)
         let packet = EncodedPacket()
         var writer = PacketWriter()
         let now = SystemClock().unixMilliseconds
-        // The names of the round live in the pool, which the source keeps.
-        withExtendedLifetime(source) {
+        withExtendedLifetime(feed) {
             while true {
                 let row = feed.rows[packet.rows % feed.count]
                 guard writer.count + row.name.count + Varint.lengthMax + 16 <= options.packetBytes else { return }

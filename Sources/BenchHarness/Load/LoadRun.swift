@@ -105,20 +105,11 @@ public final class LoadRun: Sendable {
     ///
     /// - Throws: `.interrupted`; `.checkFailed` when the node has not added as many rows as it has acknowledged.
     public func run(_ profile: Profile) throws(HarnessError) -> [LoadPhase] {
-        let source: RowSource
-        do throws(StorageError) {
-            let plan = try SeriesPlan(profile, seed: options.seed)
-            source = RowSource(plan, try SeriesPool(plan))
-        } catch { throw HarnessError(error, while: "generating \(profile.name)") }
-        var feed = try HarnessError.wrapping("preparing rows") { () throws(StorageError) in
-            try RoundFeed(source, order: .scrape, seed: options.seed)
-        }
-        guard feed.next() else { throw HarnessError(.badInput, "\(profile.name) makes no rows") }
+        let feed = try RoundFeed.firstRound(of: profile, seed: options.seed)
         let target = try open(profile)
         defer { try? target.engine?.close() }
         var phases: [LoadPhase] = []
-        // The names of the round live in the pool, which the source keeps.
-        try withExtendedLifetime(source) { () throws(HarnessError) in
+        try withExtendedLifetime(feed) { () throws(HarnessError) in
             phases.append(try phase("new", feed.rows, total: feed.count, rate: 0, target))
             phases.append(
                 try phase("known", feed.rows, total: options.knownRows, rate: options.rowsPerSecond, target))

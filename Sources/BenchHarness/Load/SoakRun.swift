@@ -60,7 +60,7 @@ public final class SoakRun: Sendable {
         }
     }
 
-    /// Rows of a round. The names live in the pool of the source.
+    /// Rows of a round, which live as long as its feed.
     private struct Rows: @unchecked Sendable {
         let round: UnsafeBufferPointer<MetricRow>
     }
@@ -69,15 +69,7 @@ public final class SoakRun: Sendable {
     ///
     /// - Throws: `.inputOutput` when the node does not answer at the end; `.interrupted`.
     public func run(_ profile: Profile) throws(HarnessError) -> SoakResult {
-        let source: RowSource
-        do throws(StorageError) {
-            let plan = try SeriesPlan(profile, seed: seed)
-            source = RowSource(plan, try SeriesPool(plan))
-        } catch { throw HarnessError(error, while: "generating \(profile.name)") }
-        var feed = try HarnessError.wrapping("preparing rows") { () throws(StorageError) in
-            try RoundFeed(source, order: .scrape, seed: seed)
-        }
-        guard feed.next() else { throw HarnessError(.badInput, "\(profile.name) makes no rows") }
+        let feed = try RoundFeed.firstRound(of: profile, seed: seed)
         let before = try storedRows()
         let shared = Shared(Rows(round: feed.rows), end: WallClock.nanoseconds + UInt64(seconds * 1e9))
         let workers = (0..<threads).map { number in
@@ -92,7 +84,7 @@ public final class SoakRun: Sendable {
             if result.stored >= result.acknowledged { break }
             sleep(1)
         }
-        return withExtendedLifetime(source) { result }
+        return withExtendedLifetime(feed) { result }
     }
 
     private func storedRows() throws(HarnessError) -> Int {

@@ -100,6 +100,8 @@ public final class StatusDisplay: @unchecked Sendable {
 
     /// Shows a snapshot, or leaves it when it is too early for another plain line.
     public func show(_ snapshot: StatusSnapshot) {
+        // Before the first phase there is nothing to tell.
+        guard !snapshot.phase.isEmpty else { return }
         lock.withLock {
             switch style {
             case .quiet: return

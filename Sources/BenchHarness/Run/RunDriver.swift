@@ -115,11 +115,11 @@ public enum RunDriver {
         }
     }
 
-    /// `bench-runs/k8s-pods-m-20260131-123456`; characters that do not suit a file name become `-`.
+    /// `bench-out/k8s-pods-m-20260131-123456`; characters that do not suit a file name become `-`.
     static func defaultOut(_ name: String, _ size: ProfileSize) -> String {
         let stem = String(
             name.map { $0.isLetter && $0.isASCII || $0.isNumber && $0.isASCII || $0 == "-" ? $0 : "-" })
-        return "bench-runs/\(stem)-\(size.rawValue)-\(TextFormat.stamp(unixSeconds: WallClock.unixSeconds))"
+        return "bench-out/\(stem)-\(size.rawValue)-\(TextFormat.stamp(unixSeconds: WallClock.unixSeconds))"
     }
 
     /// What will be generated: checked, but not made yet.

@@ -12,7 +12,6 @@
 //
 //   items.bin, lens.bin   ... | blocks of kind 1 | ... blocks of kinds 2 to 5 | the same bytes once more |
 //
-//
 // Threads: one owner.
 
 import StorageBytes

@@ -71,7 +71,7 @@ public enum SamplePolicy {
     static let assistedPartsMin = 256
     /// Least size at which a merge makes a big part, and the size in deterministic mode.
     static let smallPartBytesMin: UInt64 = 10_000_000,
-        smallPartBytesDeterministic: UInt64 = 248_000_000
+        smallPartBytesDeterministic: UInt64 = 256_000_000
     /// How often the tasks of ``SampleTable/runDueTasks()`` are due.
     static let retentionNanoseconds: UInt64 = 60_000_000_000,
         stalePartsNanoseconds: UInt64 = 420_000_000_000
