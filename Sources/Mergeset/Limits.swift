@@ -53,8 +53,7 @@ enum MergePolicy {
         static let partsMax = 15
     #endif
     /// Regular merges begin when the table has more parts than this: a search looks at every part, and below this number
-    /// merging earlier only means writing everything once more. A few tiny ones may come on top (``smallPartsWaitingMax``). Final
-    /// merges of an idle table know no such limit.
+    /// merging earlier only means writing everything once more. Final merges of an idle table know no such limit.
     static let partsKept = 15
     /// Smallest number of parts of a final merge.
     static let finalPartsMin = 2
@@ -64,10 +63,12 @@ enum MergePolicy {
     static let sizeGap: UInt64 = 3
     /// A merge of small parts alone is at least this many times its biggest source: what is gained by less does not last.
     static let smallPartsGainMin = 3.0
-    /// So many parts may stand beside ``partsKept`` others, while the smallest ones, as many as there are too many, have together
-    /// no more than one in ``waitingShare`` of the bytes of the merge that would make room for them.
-    static let smallPartsWaitingMax = 3
-    static let waitingShare: UInt64 = 100
+    /// Where a table has too many parts, the smallest of them are merged alone while that takes no more than one in so many of the
+    /// bytes of the merge that gains most, ...
+    static let cheapShare: UInt64 = 50
+    /// ... and no more than so many times the bytes of the smallest one: no part is written much more often than merges by
+    /// size would.
+    static let cheapRatioMax: UInt64 = 32
     /// Largest output of a merge.
     static let outputBytesMax: UInt64 = 400_000_000_000
     /// Parts at which the flushing thread helps with merging.

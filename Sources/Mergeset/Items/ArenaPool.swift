@@ -6,7 +6,8 @@
 // How many are kept is not a setting but what was needed: no more than have been in use at once since the last trim but one.
 // A table trims once a flush, so under a steady load, which needs as many from flush to flush, nothing is given back, and the
 // second flush after a burst leaves what the load since then needs. A flush that leaves nothing behind shows that nobody is
-// adding at the moment: it leaves one arena, for a trickle, and a table that nobody adds to soon keeps none. What is
+// adding at the moment: it leaves one arena, for a trickle, and a table that nobody adds to soon keeps none but
+// those of shards whose first batch was refused. What is
 // given back goes to the system and not to the allocator, which would keep it for seconds.
 //
 // Threads: any. One lock, taken a few times for each run; arenas are given back outside of it.

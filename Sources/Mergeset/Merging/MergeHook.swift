@@ -66,6 +66,9 @@ enum MergeLoop {
     /// starts. A merge begins with the right to end two, and saves no more than four.
     private static let passedOnPerShortBlock = 8
 
+    /// The error of a merge that is cancelled.
+    static var abandoned: StorageError { StorageError(.closed, "the merge was abandoned") }
+
     /// Merges all sources into the part being written.
     ///
     /// - Parameters:
@@ -80,7 +83,7 @@ enum MergeLoop {
         let keepsStoredBlocks = keepsStoredBlocks && Hook.allowsStoredBlocks
         var saved = 2 * passedOnPerShortBlock
         while try merger.next() {
-            if taken & 0xFFF == 0, isCancelled() { throw StorageError(.closed, "the merge was abandoned") }
+            if taken & 0xFFF == 0, isCancelled() { throw abandoned }
             if keepsStoredBlocks, merger.isAtSeparateBlock(unitingTagRows: Hook.unitesTagRows) {
                 let header = merger.storedHeader
                 let open = writer.openBlockBytes

@@ -9,8 +9,9 @@
 // merges go first, parts of flushes are merged by 15, then by 14, 13, ..., and the parts made of them only when those have become
 // few: of 16 parts allowed, 16 + 15 + ... + 1 flushes are merged once, instead of half as many.
 //
-// A few tiny parts too many are no reason to merge the big ones: they wait for others like them. After a bulk load that leaves
-// 15 parts of flushes, the next minute of a steady load adds a part of some kilobytes every few seconds.
+// Tiny parts are no reason to merge big ones: after a bulk load that leaves 15 parts of flushes, a steady load adds a part of
+// some kilobytes every few seconds. While that is cheap, the smallest parts are merged with each other; how cheap is bounded on
+// both sides, by what the merge of the big ones would cost, and by how often a tiny part is written again.
 //
 // Pure functions of their arguments. Cost: n log n for sorting, then at most eight windows for each part and limit.
 
@@ -51,9 +52,10 @@ enum PartSelection {
 
     /// The parts to merge now in a table that has more parts than it should; indexes as for ``select``.
     ///
-    /// First choice are the parts in front of the first gap in the order of size, when there is one and they gain enough;
-    /// then, when the smallest parts, as many as there are too many, are few and tiny, nothing; then what ``select`` chooses,
-    /// and when that is nothing, a merge that gains less: parts must not grow without end.
+    /// First choice are the parts in front of the first gap in the order of size, when there is one and they gain enough.
+    /// Nothing more while others than these are few enough: then it is the running merges that are waited for. Otherwise
+    /// the smallest parts, where that is cheap (``cheapest(_:_:belowBytes:)``), else what ``select`` chooses, and when that
+    /// is nothing, a merge that gains less: parts must not grow without end.
     static func selectToKeepFew(sizes: [UInt64], isMerging: [Bool], maxOutputBytes: UInt64) -> [Int] {
         let free = sizes.indices.filter { !isMerging[$0] }.map { sizes[$0] }.sorted()
         let gap = free.indices.dropFirst().first {
@@ -67,17 +69,28 @@ enum PartSelection {
                 gainMin: MergePolicy.smallPartsGainMin)
             if !small.isEmpty { return small }
         }
+        guard free.count > MergePolicy.partsKept else { return [] }
         let choice = select(sizes: sizes, isMerging: isMerging, maxOutputBytes: maxOutputBytes, final: false)
         if choice.isEmpty {
             return select(sizes: sizes, isMerging: isMerging, maxOutputBytes: maxOutputBytes, final: true)
         }
-        // None when enough others are being merged.
-        let waiting = max(0, free.count - MergePolicy.partsKept)
-        let waitingBytes = free.prefix(waiting).reduce(0, +)
-        let isWorthIt =
-            waiting == 0 || waiting > MergePolicy.smallPartsWaitingMax
-            || waitingBytes > choice.reduce(0) { $0 + sizes[$1] } / MergePolicy.waitingShare
-        return isWorthIt ? choice : []
+        let cheap = cheapest(sizes, isMerging, belowBytes: choice.reduce(0) { $0 + sizes[$1] } / MergePolicy.cheapShare)
+        return cheap.isEmpty ? choice : cheap
+    }
+
+    /// The smallest free parts: as many as have no more than `limitBytes` together, and no more than
+    /// ``MergePolicy/cheapRatioMax`` times the smallest. Empty when these are fewer than two.
+    private static func cheapest(_ sizes: [UInt64], _ isMerging: [Bool], belowBytes limitBytes: UInt64) -> [Int] {
+        let ascending = sizes.indices.filter { !isMerging[$0] }.sorted { (sizes[$0], $0) < (sizes[$1], $1) }
+        var chosen: [Int] = []
+        var bytes: UInt128 = 0
+        for index in ascending.prefix(MergePolicy.partsMax) {
+            bytes += UInt128(sizes[index])
+            let ratioBytes = UInt128(sizes[ascending[0]]) * UInt128(MergePolicy.cheapRatioMax)
+            if bytes > UInt128(limitBytes) || bytes > ratioBytes { break }
+            chosen.append(index)
+        }
+        return chosen.count < 2 ? [] : chosen
     }
 
     private struct Candidate {

@@ -11,9 +11,9 @@
 // rows but for the day. So it leaves the latter out, and copies its own blocks of global rows in the end
 // (PartWriter.appendDayRows): nothing of them is decoded, compared, united or encoded.
 //
-// What is checked: the headers of both stretches item for item, that nothing of either kind lies in blocks before them, the
-// stored bytes, and the last item of the part. The first header that differs ends the check, so a part
-// that is not twinned costs its index blocks at most.
+// What is checked: the headers of both stretches item for item, that nothing of either kind lies in blocks before them, then the
+// stored bytes, and the last item of the part. The first header that differs ends the check, so a merge with a part
+// that is not twinned costs the index blocks at most.
 //
 // Threads: pure functions over immutable parts.
 
@@ -40,26 +40,51 @@ struct DayTwins: Equatable {
     /// A merge remembers the headers of its blocks of global rows: no more than this many bytes, about 10 GB of rows.
     static let headerBytesMax = 32 << 20
 
-    /// The twins of all parts of a merge; nil when one of them is not twinned, or has another day.
+    /// The twins of all parts of a merge; nil when one of them is not twinned, or has another day. The headers of all are
+    /// looked at before the bytes of any.
     ///
-    /// - Throws: `.corrupted`, `.io`.
-    static func ofAll(_ parts: [FilePart]) throws(StorageError) -> [DayTwins]? {
-        var all: [DayTwins] = []
+    /// - Throws: `.corrupted`, `.io`; `.closed` when the merge is cancelled.
+    static func ofAll(_ parts: [FilePart], isCancelled: () -> Bool = { false }) throws(StorageError) -> [DayTwins]? {
+        var all: [Candidate] = []
         var headerBytes = 0
         for part in parts {
-            guard let twins = try find(in: part), twins.day == all.first?.day ?? twins.day else { return nil }
-            headerBytes += twins.headerBytes
+            if isCancelled() { throw MergeLoop.abandoned }
+            guard let candidate = try candidate(in: part) else { return nil }
+            guard candidate.twins.day == all.first?.twins.day ?? candidate.twins.day else { return nil }
+            headerBytes += candidate.twins.headerBytes
             guard headerBytes <= headerBytesMax else { return nil }
-            all.append(twins)
+            all.append(candidate)
         }
-        return all.isEmpty ? nil : all
+        for (part, candidate) in zip(parts, all) {
+            guard try candidate.hasEqualBytes(in: part, isCancelled: isCancelled) else { return nil }
+        }
+        return all.isEmpty ? nil : all.map(\.twins)
     }
 
     /// The twins of a part; nil when it is not twinned.
     ///
     /// - Throws: `.corrupted`, `.io`.
     /// - Complexity: all headers of the part; for a twinned part also the stored bytes of its tag rows.
-    static func find(in part: FilePart) throws(StorageError) -> DayTwins? {
+    static func find(in part: FilePart) throws(StorageError) -> DayTwins? { try ofAll([part])?.first }
+
+    /// Twins by their headers, and where their bytes lie.
+    private struct Candidate {
+        var twins: DayTwins
+        var globals: Place, days: Place
+        var itemsCount: Int, lensCount: Int
+        var lastBlock: StoredBlock
+
+        /// Whether the blocks hold the same bytes, and the part ends with the last of them.
+        func hasEqualBytes(in part: FilePart, isCancelled: () -> Bool) throws(StorageError) -> Bool {
+            guard try lastBlock.lastItem(in: part) == part.metadata.lastItem else { return false }
+            guard try DayTwins.haveEqualBytes(part.items, globals.items, days.items, itemsCount, isCancelled) else {
+                return false
+            }
+            return try DayTwins.haveEqualBytes(part.lens, globals.lens, days.lens, lensCount, isCancelled)
+        }
+    }
+
+    private static func candidate(in part: FilePart) throws(StorageError) -> Candidate? {
         guard part.metadata.lastItem.first == TagRow.perDayKind else { return nil }
         var globals = HeaderStream(part)
         var days = HeaderStream(part)
@@ -83,17 +108,17 @@ struct DayTwins: Equatable {
         guard let kind = globals.firstItem.first, kind > TagRow.globalKind else { return nil }
         // Behind the last header the stream still stands on it.
         let ends = (globals: Place(globals), days: Place(behind: days))
+        let (itemsCount, lensCount) = (ends.days.items - starts.days.items, ends.days.lens - starts.days.lens)
         guard ends.days.items <= part.items.sizeBytes, ends.days.lens <= part.lens.sizeBytes,
-            ends.globals.items - starts.globals.items == ends.days.items - starts.days.items,
-            ends.globals.lens - starts.globals.lens == ends.days.lens - starts.days.lens,
-            try StoredBlock(days).lastItem(in: part) == part.metadata.lastItem,
-            try haveEqualBytes(
-                part.items, starts.globals.items, starts.days.items, ends.days.items - starts.days.items),
-            try haveEqualBytes(part.lens, starts.globals.lens, starts.days.lens, ends.days.lens - starts.days.lens)
+            ends.globals.items - starts.globals.items == itemsCount,
+            ends.globals.lens - starts.globals.lens == lensCount
         else { return nil }
-        return DayTwins(
+        let twins = DayTwins(
             day: day, globals: firsts.0..<(globals.blocksRead - 1), days: firsts.1..<days.blocksRead,
             rowsCount: rows, headerBytes: headerBytes)
+        return Candidate(
+            twins: twins, globals: starts.globals, days: starts.days, itemsCount: itemsCount, lensCount: lensCount,
+            lastBlock: StoredBlock(days))
     }
 
     private struct Place {
@@ -191,11 +216,12 @@ struct DayTwins: Equatable {
     private static let stepBytes = 256 << 10
 
     private static func haveEqualBytes(
-        _ file: any ReadableFile, _ a: Int, _ b: Int, _ count: Int
+        _ file: any ReadableFile, _ a: Int, _ b: Int, _ count: Int, _ isCancelled: () -> Bool
     ) throws(StorageError) -> Bool {
         let buffer = RawBuffer(capacity: 2 * stepBytes)
         var done = 0
         while done < count {
+            if isCancelled() { throw MergeLoop.abandoned }
             let step = min(stepBytes, count - done)
             try file.read(at: a + done, into: UnsafeMutableRawBufferPointer(start: buffer.base, count: step))
             try file.read(at: b + done, into: UnsafeMutableRawBufferPointer(start: buffer.base + step, count: step))

@@ -34,9 +34,9 @@ struct GlobalBlocks: ~Copyable {
         header.encode(commonPrefix: commonPrefix, firstItem: first, into: &headers)
     }
 
-    /// Appends a stretch of a file that is being written to its end.
+    /// Appends a stretch of a file that is being written to its end. Throws `.closed` when it is cancelled.
     static func copy(
-        _ range: Range<Int>, of file: FileWriter, _ files: any FileSystem
+        _ range: Range<Int>, of file: FileWriter, _ files: any FileSystem, isCancelled: () -> Bool
     ) throws(StorageError) {
         // As much as the writer hands on without copying.
         let step = 512 << 10
@@ -45,6 +45,7 @@ struct GlobalBlocks: ~Copyable {
         var buffer = RawBuffer(capacity: min(step, range.count))
         var position = range.lowerBound
         while position < range.upperBound {
+            if isCancelled() { throw MergeLoop.abandoned }
             let count = min(step, range.upperBound - position)
             buffer.removeAll()
             try source.read(at: position, into: UnsafeMutableRawBufferPointer(start: buffer.base, count: count))

@@ -235,8 +235,9 @@ struct PartWriter: ~Copyable {
 
     /// Appends the rows of a day: all global tag rows once more, with the day. Everything else has been appended.
     ///
-    /// - Throws: `.io`, `.notFound`, `.noSpace`; `.corrupted` when there are no global tag rows.
-    mutating func appendDayRows(_ day: UInt64) throws(StorageError) {
+    /// - Throws: `.io`, `.notFound`, `.noSpace`; `.corrupted` when there are no global tag rows; `.closed` when it is
+    ///   cancelled.
+    mutating func appendDayRows(_ day: UInt64, isCancelled: () -> Bool = { false }) throws(StorageError) {
         precondition(copiesDayRows, "the blocks of global rows were not remembered")
         try closeBlock()
         if block.count > 0 { noteLastRow(before: TagRow.perDayKind) }
@@ -246,8 +247,8 @@ struct PartWriter: ~Copyable {
         let place = globalBlocks.place
         let itemsShift = UInt64(itemsFile.offset - place.items.lowerBound)
         let lensShift = UInt64(lensFile.offset - place.lens.lowerBound)
-        try GlobalBlocks.copy(place.items, of: itemsFile, files)
-        try GlobalBlocks.copy(place.lens, of: lensFile, files)
+        try GlobalBlocks.copy(place.items, of: itemsFile, files, isCancelled: isCancelled)
+        try GlobalBlocks.copy(place.lens, of: lensFile, files, isCancelled: isCancelled)
         var headers = RawBuffer()
         swap(&headers, &globalBlocks.headers)
         var cursor = ByteCursor(headers.bytes)

@@ -47,7 +47,13 @@ final class BuilderPool: Sendable {
     /// Gives back arenas that the load of late did not need, and what is more than `waitingMax` arenas and builders.
     func trim(waitingMax: Int = .max) {
         arenas.trim(waitingMax: waitingMax)
-        boxes.withLock { $0.removeLast(max(0, $0.count - waitingMax)) }
+        // Freed outside of the lock, which adding threads take.
+        let surplus = boxes.withLock { boxes in
+            let surplus = Array(boxes.suffix(max(0, boxes.count - waitingMax)))
+            boxes.removeLast(surplus.count)
+            return surplus
+        }
+        withExtendedLifetime(surplus) {}
     }
 
     /// Gives back what waits here, and keeps no arenas from now on.

@@ -208,7 +208,7 @@ extension Table {
                 counters.hookBlocks.add(hook.rule.processedBlocks)
                 counters.hookBlocksUnordered.add(hook.rule.unorderedBlocks)
             }
-            if let day { try writer.appendDayRows(day) }
+            if let day { try writer.appendDayRows(day, isCancelled: isCancelled) }
             let result = try writer.finish()
             counters.add(writer, fileBytes: result?.fileBytes ?? 0, isFlush: isFlush)
             return result

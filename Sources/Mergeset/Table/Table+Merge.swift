@@ -65,7 +65,9 @@ extension Table {
         let start = environment.clock.monotonicNanoseconds
         do throws(StorageError) {
             let items = sources.reduce(0) { $0 + $1.metadata.itemsCount }
-            let twins = options.tagRowMerging == .streaming ? try DayTwins.ofAll(sources) : nil
+            let isCancelled = { !isForced && self.isStopping.load(ordering: .relaxed) }
+            let twins =
+                options.tagRowMerging == .streaming ? try DayTwins.ofAll(sources, isCancelled: isCancelled) : nil
             var merger = try Merger(runs: [], parts: sources, leavingOut: twins)
             let suffix = suffixes.next()
             let directory = PartTransaction.temporaryPath(root: path, suffix: suffix)
@@ -73,7 +75,7 @@ extension Table {
             let result = try write(
                 &merger, to: directory, level: level, keepsStoredBlocks: !isForced, day: twins?.first?.day,
                 isFlush: false,
-                isCancelled: { !isForced && isStopping.load(ordering: .relaxed) })
+                isCancelled: isCancelled)
             counters.itemsMerged.add(items)
             guard let result else {
                 // No hook of ours drops the last item of anything; a table cannot lose all its items in a merge.
@@ -103,7 +105,8 @@ extension Table {
         }
     }
 
-    /// Merges all file parts into one, after a flush. Blocks are encoded anew, whatever they were.
+    /// Merges all file parts into one, after a flush. Blocks are encoded anew, whatever they were; those of per-day rows may be
+    /// copies of the new ones of global rows (DayTwins).
     ///
     /// - Throws: `.noSpace`, `.io`, `.corrupted`; the sources stay then.
     public func mergeAll() throws(StorageError) {

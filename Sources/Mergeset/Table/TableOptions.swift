@@ -20,7 +20,8 @@ public struct TableOptions: Sendable {
     public var runBytesMax = 8 << 20
     /// Bytes of memory that sealed runs take when a flush starts; adding waits at half as many again, those being flushed
     /// included. Open runs come on top: they are sealed at a size at which all of them take no more than half of this
-    /// (or a MiB each).
+    /// (or a MiB each). The default makes parts of about 25 MB, of some 40 thousand series: less would merge more, more costs
+    /// memory.
     public var memoryBytesMax = 52_000_000
     /// Items are made durable at the latest after this time, plus the time the flush takes (live mode; virtual time in
     /// deterministic mode).

@@ -206,12 +206,11 @@ public struct RowConverter: ~Copyable {
         seriesConverted = 0
     }
 
-    /// Gives back the memory of converted batches; with `forgetsSeries`, that of the table of series, too: no batch may wait
-    /// to be converted then.
-    mutating func giveBackMemory(forgetsSeries: Bool = false) {
+    /// Gives back the memory of converted batches and of the table of series: no batch may wait to be converted.
+    mutating func giveBackMemory() {
         for piece in free { NumberedRows.giveBack(piece) }
         free = []
-        if forgetsSeries { ranks = SeriesRanks() }
+        ranks = SeriesRanks()
     }
 
     // MARK: converting

@@ -42,14 +42,11 @@ extension SampleTable {
     }
 
     /// One step of the flusher. It flushes when the rows take too much memory, or when the oldest one has waited for the
-    /// interval. When nothing waits now and nothing did at the step before, memory that is kept for rows is given back.
+    /// interval.
     func flusherStep() -> NextStep {
         let interval = options.flushIntervalNanoseconds
         let now = environment.clock.monotonicNanoseconds
-        let waitsSince = memory.oldestNanoseconds
-        let isDue = waitsSince.map { now - min($0, now) >= interval } ?? false
-        if waitsSince == nil, isIdle { giveBackMemory(forgetsSeries: false) }
-        isIdle = waitsSince == nil
+        let isDue = memory.oldestNanoseconds.map { now - min($0, now) >= interval } ?? false
         // Rows that came while the last batch was converted are still as large as they were.
         if !isDue, memory.bytes >= flushBytes { numberFullArenas() }
         if isDue || memory.bytes >= flushBytes {

@@ -4,8 +4,8 @@
 //   every 7 minutes   parts that do are removed
 //   every hour        partitions before the current month are merged anew if a part was written with a shorter deduplication
 //                     interval than the one in force
-//   every 2 minutes   index blocks that no search has used leave the caches; when no row waits, memory for rows is given back, and
-//                     that for the series of the last rows, too
+//   every 2 minutes   index blocks that no search has used leave the caches; when no row has come since the last time, memory for
+//                     rows and for the table of series is given back
 //
 // Removing a part takes away five files, one after another. So that a crash in between does not leave a broken part, the
 // removal is a transaction without a new part. A dropped partition leaves the list at once; its files go when no search holds
@@ -76,18 +76,20 @@ extension SampleTable {
             for part in partitions.withLock({ $0.listed }).flatMap({ $0.state.list.files }) {
                 part.sweepCache()
             }
-            giveBackMemory(forgetsSeries: true)
+            let added = counters.rowsAdded.value
+            if added == rowsAtSweep.exchange(added, ordering: .relaxed) { giveBackMemory() }
         }
     }
 
-    /// Gives back the memory kept for rows to come, unless rows wait or are being converted.
-    func giveBackMemory(forgetsSeries: Bool) {
+    /// Gives back the memory kept for rows to come, and for the series of the last ones, unless rows wait or are being
+    /// converted.
+    private func giveBackMemory() {
         guard memory.bytes == 0, convertLock.tryLock() else { return }
         defer { convertLock.unlock() }
         // Numbers that were given to rows of a batch must keep their meaning.
         guard batches.entries.isEmpty else { return }
         arenas.empty()
-        converter.giveBackMemory(forgetsSeries: forgetsSeries)
+        converter.giveBackMemory()
         counters.converterBytes.store(converter.memoryBytes, ordering: .relaxed)
     }
 

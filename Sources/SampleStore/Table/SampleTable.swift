@@ -62,8 +62,8 @@ public final class SampleTable: @unchecked Sendable {
     /// Guarded by ``convertLock``, like the batches.
     var converter = RowConverter()
     var batches = RowBatches()
-    /// Whether no row waited at the last step of the flusher, whose alone it is.
-    var isIdle = false
+    /// Rows added before the last sweep of the caches: when there are no more at the next one, the table is idle.
+    let rowsAtSweep = Atomic<UInt64>(0)
     /// Bytes of rows at which a flush starts.
     let flushBytes: Int
 

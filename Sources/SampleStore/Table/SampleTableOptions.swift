@@ -11,7 +11,8 @@ public struct SampleTableOptions: Sendable {
     public var dedupIntervalMs: Int64 = 0
     /// Bytes of rows that are not in files yet: 48 for each that was just added, 16 for each that waits to be converted, and the
     /// parts in memory. A flush starts at five eighths of this, since for a moment rows are there twice; adding waits at half
-    /// as many again. All partitions together.
+    /// as many again. All partitions together. By default a flush starts at 1.9 million rows of known series,
+    /// or when the oldest is two seconds old.
     public var memoryBytesMax = 48_000_000
     /// Shards that collect added rows; 0 means one per available CPU (two in deterministic mode).
     public var shardCount = 0
