@@ -1,4 +1,4 @@
-// Merges of parts whose per-day tag rows are their global tag rows once more: what comes out holds what went in, and the
+// DayTwinsTests.swift - merges of parts whose per-day tag rows are their global tag rows once more: what comes out holds what went in, and the
 // parts that only look like that are merged row by row.
 
 import StorageBytes
@@ -271,6 +271,28 @@ import Testing
         }
     }
 
+    /// Index and metaindex of a part whose files are whole, but one bit of a block header is another.
+    private static func withLyingHeader(
+        _ contents: [String: [UInt8]], _ part: FilePart, _ random: inout SplitMix64
+    ) throws -> (index: [UInt8], metaindex: [UInt8]) {
+        let place = part.metaindex[0]
+        var headers = RawBuffer()
+        let stored = try #require(contents["index.bin"])
+        try stored[..<place.size].withUnsafeBytes { try Zstd.decompress($0, into: &headers, limitBytes: 1 << 20) }
+        var plain = headers.array()
+        plain[random.below(plain.count)] ^= UInt8(1 << random.below(8))
+        var index = RawBuffer()
+        plain.withUnsafeBytes { Zstd.compress($0, level: 1, into: &index) }
+        #expect(part.metaindex.count == 1)
+        var row = RawBuffer()
+        Metaindex.encode(
+            firstItem: part.metaindex.firstItem(0), headersCount: place.headersCount, offset: 0, size: index.count,
+            into: &row)
+        var metaindex = RawBuffer()
+        Zstd.compress(row.bytes, level: 1, into: &metaindex)
+        return (index.array(), metaindex.array())
+    }
+
     /// Damaged twinned parts: whatever a merge makes of them, it does not trap.
     @Test(arguments: TestSeeds.thisRun) func damagedPartsAreRefusedOrMerged(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
@@ -278,10 +300,15 @@ import Testing
         let rows = TagRowFixtures.rows(TagRowFixtures.tags(2000, &random), tenant: 7, days: [19_000])
         let whole = try part(others(&random) + rows, on: files)
         let contents = try PartFixtures.contents(of: whole.path, on: files)
-        for _ in 0..<40 {
+        for round in 0..<80 {
             var damaged = contents
+            if round % 2 == 0 {
+                let lying = try Self.withLyingHeader(contents, whole, &random)
+                damaged["index.bin"] = lying.index
+                damaged["metaindex.bin"] = lying.metaindex
+            }
             let name = ["items.bin", "lens.bin", "index.bin", "metaindex.bin", "metadata.json"][random.below(5)]
-            if var bytes = damaged[name], !bytes.isEmpty {
+            if round % 2 == 1, var bytes = damaged[name], !bytes.isEmpty {
                 if random.below(4) == 0 {
                     bytes.removeLast(1 + random.below(bytes.count))
                 } else {

@@ -53,6 +53,8 @@ struct PartWriter: ~Copyable {
     private(set) var blocksCount: UInt64 = 0
     private(set) var blocksEncoded: UInt64 = 0
     private(set) var blocksCopied: UInt64 = 0
+    /// Items of blocks passed on and of per-day rows that were copied: written, but not one by one.
+    private(set) var itemsCopied: UInt64 = 0
     private(set) var dataBytes: UInt64 = 0
     private(set) var blocksPaired: UInt64 = 0
     private let kinds: UnsafeMutablePointer<KindTally>
@@ -209,6 +211,7 @@ struct PartWriter: ~Copyable {
         try lensFile.append(lens)
         try addHeader(header, commonPrefix, first)
         itemsCount += UInt64(source.itemsCount)
+        itemsCopied += UInt64(source.itemsCount)
         blocksCopied += 1
         copiedLast = last
         block.removeAll()
@@ -265,6 +268,7 @@ struct PartWriter: ~Copyable {
             let prefix = row.bytes[..<(commonPrefix.count + DayTwins.dayBytes)]
             try addHeader(header, UnsafeRawBufferPointer(rebasing: prefix), row.bytes)
             itemsCount += UInt64(header.itemsCount)
+            itemsCopied += UInt64(header.itemsCount)
             blocksPaired += 1
         }
         row.removeAll()

@@ -19,6 +19,7 @@ final class TableCounters: Sendable {
     let mergedFileBytes = Counter()
     let blocksEncoded = Counter()
     let blocksCopied = Counter()
+    let itemsCopied = Counter()
     let blocksPaired = Counter()
     let assistedMerges = Counter()
     let failures = Counter()
@@ -41,6 +42,7 @@ final class TableCounters: Sendable {
         (isFlush ? flushedFileBytes : mergedFileBytes).add(fileBytes)
         blocksEncoded.add(writer.blocksEncoded)
         blocksCopied.add(writer.blocksCopied)
+        itemsCopied.add(writer.itemsCopied)
         blocksPaired.add(writer.blocksPaired)
     }
 
@@ -61,6 +63,7 @@ final class TableCounters: Sendable {
         metrics.mergedFileBytes = mergedFileBytes.value
         metrics.blocksEncoded = blocksEncoded.value
         metrics.blocksCopied = blocksCopied.value
+        metrics.itemsCopied = itemsCopied.value
         metrics.blocksPaired = blocksPaired.value
         metrics.assistedMerges = assistedMerges.value
         metrics.failures = failures.value

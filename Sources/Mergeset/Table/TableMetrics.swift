@@ -19,7 +19,7 @@ public struct BlockCacheMetrics: Sendable, Equatable {
 public struct KindCounts: Sendable, Equatable {
     /// Items written into file parts by flushes, and their bytes before encoding.
     public var flushedItems: UInt64 = 0, flushedBytes: UInt64 = 0
-    /// Items written by merges of file parts, and their bytes before encoding.
+    /// Items written one by one by merges of file parts, and their bytes before encoding.
     public var mergedItems: UInt64 = 0, mergedBytes: UInt64 = 0
 
     /// All zero.
@@ -44,12 +44,14 @@ public struct TableMetrics: Sendable, Equatable {
     public var mergesStarted: UInt64 = 0, mergesFinished: UInt64 = 0, mergesAbandoned: UInt64 = 0
     /// Source items of flushes and merges: `vm_rows_merged_total`.
     public var itemsMerged: UInt64 = 0
-    /// Items written by flushes and by merges.
+    /// Items written by flushes and, one by one, by merges; those of blocks that merges passed on or copied are not in them.
     public var flushedItems: UInt64 = 0, mergedItems: UInt64 = 0
     /// Bytes of files written by flushes and by merges (the four `.bin` files).
     public var flushedFileBytes: UInt64 = 0, mergedFileBytes: UInt64 = 0
     /// Blocks written by encoding, and blocks copied from a source as they were.
     public var blocksEncoded: UInt64 = 0, blocksCopied: UInt64 = 0
+    /// Items of blocks that merges passed on as they were stored, and of per-day rows copied from the global ones.
+    public var itemsCopied: UInt64 = 0
     /// Of the encoded blocks, those of per-day tag rows that were stored already without their day.
     public var blocksPaired: UInt64 = 0
     /// Merges done by a flushing thread because there were too many parts.
@@ -113,6 +115,7 @@ extension TableMetrics {
         mergedFileBytes += other.mergedFileBytes
         blocksEncoded += other.blocksEncoded
         blocksCopied += other.blocksCopied
+        itemsCopied += other.itemsCopied
         blocksPaired += other.blocksPaired
         assistedMerges += other.assistedMerges
         failures += other.failures
