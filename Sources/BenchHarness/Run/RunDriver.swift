@@ -121,14 +121,14 @@ public enum RunDriver {
     private static func checkSearches(_ request: RunRequest, _ plan: Plan) throws(HarnessError) {
         let options = request.options
         let given = ["search_rate", "search_series"].first { options.settings[$0] != nil }
-        guard case .series(let profile) = plan else {
-            if let given { throw HarnessError(.usage, "--set \(given) goes with profiles of rows") }
-            return
-        }
         if options.searchesPerSecond == 0 {
             if options.searchSeries != nil {
                 throw HarnessError(.usage, "--set search_series with search_rate=0: no search is made")
             }
+            return
+        }
+        guard case .series(let profile) = plan else {
+            if let given { throw HarnessError(.usage, "--set \(given) goes with profiles of rows") }
             return
         }
         guard options.searches(profile) != nil else {
