@@ -62,12 +62,7 @@ struct Flood: ParsableCommand {
                 try LoadReport.write(LoadReport.json(result, options), to: out, files)
             }
             StatusDisplay.writeOutput(LoadReport.text(result, options))
-            guard result.aboveBudgetBytes <= Int64(aboveBudgetMax) else {
-                throw HarnessError(
-                    .checkFailed,
-                    "\(result.peakBytes) bytes were resident: \(result.aboveBudgetBytes) above the budget, "
-                        + "\(aboveBudgetMax) are allowed")
-            }
+            try result.requireBudget(most: aboveBudgetMax)
         }
     }
 }

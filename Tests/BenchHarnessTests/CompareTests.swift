@@ -36,6 +36,22 @@ extension RunRecord {
         #expect(comparison.text("a", "b") == "A  a\nB  b\n\nnothing moved in 8 figures\n")
     }
 
+    /// The order of several threads is in the digest: other stores say nothing then, equal ones do.
+    @Test func storesOfSeveralThreadsAreNotTold() throws {
+        var one = RunRecord.deterministicFixture()
+        one.threads = 1
+        var other = one
+        other.observed.storeDigest = "0000000000000000"
+        let differs = try RunComparison(one, other)
+        #expect(differs.hasSameStore == false && differs.status == .regression)
+        #expect(try RunComparison(one, one).hasSameStore == true)
+        one.threads = 2
+        other.threads = 2
+        let untold = try RunComparison(one, other)
+        #expect(untold.hasSameStore == nil && untold.status == .pass && untold.text("a", "b").contains("not told"))
+        #expect(try RunComparison(one, one).hasSameStore == true)
+    }
+
     @Test func onlyExactFiguresDecide() throws {
         let base = RunRecord.deterministicFixture()
         let worse = RunRecord.deterministicFixture([

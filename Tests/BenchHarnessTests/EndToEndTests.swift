@@ -155,6 +155,16 @@ extension ProcessWideTests {
             }
         }
 
+        /// However the flag was raised, and before anybody waits: a program that would run for a minute is ended.
+        @Test func anInterruptEndsTheProgramThatRuns() {
+            Interrupt.request()
+            defer { Interrupt.clear() }
+            let program = Subprocess(program: "sleep", arguments: ["60"])
+            let start = WallClock.nanoseconds
+            #expect(throws: HarnessError.interrupted) { try program.run() }
+            #expect(WallClock.seconds(since: start) < 60)
+        }
+
         /// The flag is raised by what the run tells, that is in the middle of each phase in turn.
         @Test(arguments: ["ingest", "settle", "seek", "digest", "scan", "merge all", "yardsticks"])
         func aRunInterruptedInAnyPhaseLeavesNothing(phase: String) throws {

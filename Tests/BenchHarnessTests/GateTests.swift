@@ -150,6 +150,32 @@ import Testing
         #expect(Self.verdicts(Self.findings(Self.measured(), fresh)) == ["t1 - note"])
     }
 
+    /// What searches find is neither better nor worse: any difference fails.
+    @Test func searchesHaveToFindTheSame() {
+        let values: [String: Double] = ["searches": 20, "searches_due": 20, "search_blocks": 100, "search_rows": 5000]
+        let measured = Self.measured(values)
+        let thresholds = Self.thresholds(measured)
+        #expect(thresholds.metrics["search_rows"]?.better == FigureDirection.none)
+        #expect(Self.findings(measured, thresholds).isEmpty)
+        for (name, value) in values {
+            for other in [value + 1, value - 1] {
+                let findings = Self.findings(Self.measured(values.merging([name: other]) { $1 }), thresholds)
+                #expect(Self.verdicts(findings) == ["t0 \(name) fail"])
+                #expect(Self.status(findings) == .regression)
+            }
+        }
+        var fewer = values
+        fewer["search_rows"] = nil
+        #expect(Self.verdicts(Self.findings(Self.measured(fewer), thresholds)) == ["t0 search_rows fail"])
+        #expect(
+            Self.verdicts(Self.findings(measured))
+                == Array(repeating: "note", count: 4).enumerated().map {
+                    "t0 \(values.keys.sorted()[$0.offset]) \($0.element)"
+                })
+        let torn = Self.measured(values, second: values.merging(["search_rows": 1]) { $1 })
+        #expect(torn.failure?.contains("search_rows") == true)
+    }
+
     @Test func tiersAreJudgedApart() {
         let measured = Self.measured(["allocations": 900], instructions: 2000)
         #expect(Self.verdicts(Self.findings(measured, tiers: [.t0, .t1])) == ["t1 allocations fail"])
@@ -387,13 +413,67 @@ import Testing
             return ("day-\(day)", record)
         }
         let history = (0..<20).map { record($0, $0 < 10 ? 400 : 420) }
-        let (findings, count) = Gate.trend(history, pinned: ["day-0"])
-        #expect(count == 7)
+        let trend = Gate.trend(history, pinned: ["day-0"])
+        let findings = trend.findings
+        #expect(trend.figures == 7 && trend.pinnedFigures == 7)
         #expect(findings.map { "\($0.metric ?? "") \($0.verdict)" } == ["allocations note", "allocations warning"])
         #expect(findings[0].text.contains("400 -> 420 since day-10"), "\(findings[0].text)")
-        #expect(Gate.trend(history, pinned: []).0.count == 1)
-        #expect(Gate.trend([], pinned: []).1 == 0)
+        #expect(Gate.trend(history, pinned: []).findings.count == 1)
+        #expect(Gate.trend([], pinned: []).figures == 0)
         #expect(GateTests.status(findings) == .pass)
+    }
+
+    /// A history on disk, through the tier itself: creep is found, pins that hold nothing are told.
+    @Test func pinsThatHoldNothingAreWarnings() throws {
+        func entry(
+            _ day: Int, _ values: [String: Double] = [:], _ change: (inout RunRecord) -> Void = { _ in }
+        ) -> Gate.HistoryEntry {
+            var record = RunRecord.deterministicFixture(values)
+            record.provenance.startedAt = TextFormat.utc(unixSeconds: Int64(day) * 86_400)
+            change(&record)
+            return ("day-\(day)", record)
+        }
+        func warnings(_ history: [Gate.HistoryEntry], _ pinned: [String]) -> [String] {
+            Gate.trend(of: history, pinned: pinned).findings.filter { $0.verdict == .warning }.map {
+                "\($0.metric ?? $0.profile): \($0.text)"
+            }
+        }
+        let base = entry(0)
+        #expect(warnings([base, entry(1)], ["day-0"]) == [])
+        #expect(warnings([base, entry(1, ["allocations": 408])], ["day-0"]) == [])
+        #expect(warnings([base, entry(1, ["allocations": 409])], ["day-0"]).map { $0.prefix(12) } == ["allocations:"])
+        #expect(warnings([base], ["day-0"])[0].contains("nothing newer than the pinned record"))
+        #expect(warnings([base, entry(1)], ["day-7"]) == ["day-7: the pinned record is not there"])
+        for change in [
+            { (record: inout RunRecord) in record.provenance.allocator = "another" },
+            { $0.provenance.build = "debug" }, { $0.provenance.flags = "Swift -Ounchecked" },
+        ] {
+            let found = warnings([base, entry(1, ["allocations": 900], change)], ["day-0"])
+            #expect(found.count == 1 && found[0].contains("nothing newer can be compared"), "\(found)")
+        }
+        // Records that are not comparable are neither held nor held against.
+        let spoilt = entry(1, ["allocations": 900]) { $0.comparable = false }
+        #expect(warnings([base, spoilt], ["day-0"])[0].contains("nothing newer than"))
+        #expect(warnings([spoilt, entry(2)], ["day-1"])[0].contains("not comparable itself"))
+        let told = Gate.trend(of: [base, entry(1)], pinned: ["day-0"]).findings.last
+        #expect(
+            told?.verdict == .note && told?.text.hasSuffix("7 figures were held against 1 of 1 pinned records") == true)
+    }
+
+    /// Times of single runs differ by themselves.
+    @Test func timesWarnBeyondTheirNoise() {
+        func warns(_ values: [Double]) -> Bool {
+            let history = values.enumerated().map { day, value -> Gate.HistoryEntry in
+                var record = RunRecord.deterministicFixture(["cpu_us_per_known_row": value])
+                record.provenance.startedAt = TextFormat.utc(unixSeconds: Int64(day) * 86_400)
+                return ("day-\(day)", record)
+            }
+            return Gate.trend(history, pinned: ["day-0"]).findings.contains { $0.verdict == .warning }
+        }
+        #expect(!warns([0.2, 0.29]) && warns([0.2, 0.31]))
+        #expect(!warns([0.2, 0.201, 0.199, 0.2, 0.2, 0.203]), "below the budget of all figures")
+        #expect(warns([0.2, 0.201, 0.199, 0.2, 0.2, 0.206]), "a quiet series tells a small step")
+        #expect(!warns([0.2, 0.25, 0.2, 0.22, 0.18, 0.25]))
     }
 
     @Test func repetitionsAreCompared() throws {
@@ -429,13 +509,18 @@ import Testing
         request.tiers = [.t4]
         request.profiles = root + "/Benchmarks/Profiles"
         let gate = try Gate(request, files: RealFileSystem(), tell: { _ in })
-        let result = try gate.run()
-        #expect(result.status == .pass)
-        #expect(!result.findings.contains { $0.text.contains("cannot be read") })
-        for name in gate.plan.pinned {
-            #expect(throws: Never.self) {
-                try RunReader.record(root + "/results/" + name, RealFileSystem())
-            }
+        let (history, unreadable) = try Gate.history(root + "/results", RealFileSystem())
+        #expect(unreadable == [])
+        let directories = try FileManager.default.contentsOfDirectory(atPath: root + "/results").filter {
+            FileManager.default.fileExists(atPath: "\(root)/results/\($0)/run.json")
         }
+        #expect(history.map(\.name) == directories.sorted() && history.count >= 50)
+        let result = try gate.run()
+        #expect(result.coverage.first { $0.tier == .t4 }?.figures ?? 0 > 1000)
+        #expect(!result.findings.contains { $0.text.contains("is not there") || $0.text.contains("itself") })
+        // Each pinned record belongs to a series, one for each pin.
+        let pins = history.filter { gate.plan.pinned.contains($0.name) && $0.record.comparable }
+        #expect(pins.map(\.name) == gate.plan.pinned.sorted())
+        #expect(Set(pins.map { Comparability.key($0.record) }).count == gate.plan.pinned.count)
     }
 }

@@ -230,7 +230,51 @@ extension ProcessWideTests {
                 let record = try EndToEndTests.run(request)
                 #expect(record.figure("searches") != nil && record.figure("searched_rows_per_second") != nil)
                 #expect(record.observed.readBackRowsWrong == 0)
+                #expect((record.observed.searchedSeries ?? 0) >= 20)
             }
+        }
+
+        /// More searches than can be made: none of those that were due is left out.
+        @Test func searchesThatAreLateAreCounted() throws {
+            try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request(
+                    "rows-short",
+                    ["series=300", "rounds=4", "search_rate=1000000", "search_series=200", "known_rounds=300"])
+                request.options.mode = .live
+                request.out = directory + "/run"
+                let record = try EndToEndTests.run(request)
+                let due = try #require(record.figure("searches_due"))
+                #expect(due > (record.figure("searches") ?? .infinity))
+                let intended = try #require(record.latency?.first { $0.phase == "searches" && $0.from == .intended })
+                #expect(Double(intended.count) == due)
+                #expect(Report.text(record).contains(" of \(TextFormat.grouped(due)) due beside known rows"))
+            }
+        }
+
+        @Test func searchesThatCannotBeMadeAreRefused() throws {
+            func status(_ profile: String, _ settings: [String], path: RunPath = .rows) throws -> HarnessError? {
+                try EndToEndTests.withDirectory { (directory) throws in
+                    var request = Self.request(profile, settings)
+                    request.options.path = path
+                    request.out = directory + "/run"
+                    let error = #expect(throws: HarnessError.self) { try EndToEndTests.run(request) }
+                    #expect(try EndToEndTests.names(directory) == [])
+                    return error
+                }
+            }
+            #expect(try status("read-write", ["known_rounds=0"])?.status == .usage)
+            #expect(try status("k8s-pods", ["search_rate=20"], path: .index)?.status == .usage)
+            #expect(try status("k8s-pods", ["search_rate=20"], path: .items)?.status == .usage)
+            #expect(try status("k8s-pods", ["search_series=20"])?.message.contains("without a rate") == true)
+            #expect(try status("read-write", ["search_series=20", "search_rate=0"])?.status == .usage)
+            // Of a profile with searches another path says what is missing.
+            let record = try EndToEndTests.withDirectory { (directory) throws in
+                var request = Self.request("read-write", ["series=960", "rounds=4"])
+                request.options.path = .index
+                request.out = directory + "/run"
+                return try EndToEndTests.run(request)
+            }
+            #expect(record.notComparableBecause.contains { $0.contains("--path index stores no samples") })
         }
 
         @Test func rowsAndSearchesApartAndTogether() throws {
@@ -243,12 +287,16 @@ extension ProcessWideTests {
                 let phases = Set((record.latency ?? []).filter { $0.from == .intended }.map(\.phase))
                 #expect(phases == ["paced", "searched", "searches", "searches alone"])
                 for figure in [
-                    "search_latency_ms_p50", "search_alone_latency_ms_p99", "searched_insert_intended_p99_us",
+                    "search_latency_ms_p50", "search_alone_latency_ms_max", "searches_due", "searches_alone",
+                    "searched_insert_intended_p99_us",
                     "paced_insert_intended_max_us", "cpu_us_per_paced_row", "searched_offered_rows_per_second",
                 ] {
                     #expect((record.figure(figure) ?? 0) > 0, "\(figure)")
                 }
                 #expect(record.figure("search_ingest_loss_ratio") == nil)
+                // Four searches have no 99th percentile.
+                #expect(record.figure("search_alone_latency_ms_p99") == nil)
+                #expect(record.figure("searches_due") == record.figure("searches"))
                 #expect(record.configuration?["searches"] == "20/s of 100 series, 0.05 wide")
                 #expect(record.observed.readBackRowsWrong == 0)
             }
@@ -257,7 +305,8 @@ extension ProcessWideTests {
         @Test func searchesOfDeterministicRunsAreExact() throws {
             let settings = ["series=960", "rounds=4", "known_rounds=10"]
             let records = [try Self.run("read-write", settings), try Self.run("read-write", settings)]
-            for figure in ["searches", "search_blocks", "search_rows"] {
+            for figure in FigureCatalogue.answers {
+                #expect(records[0].figure(figure) != nil)
                 #expect(records[0].figure(figure) == records[1].figure(figure), "\(figure)")
                 #expect(records[0].figures[figure]?.kind == .exact)
             }

@@ -48,7 +48,7 @@ public enum Comparability {
         [
             machine(record.provenance), record.provenance.toolchain, record.provenance.allocator, record.profile,
             record.size, record.mode, record.observed.kind, "\(record.threads)", "\(record.seed)", settings(record),
-            record.observed.streamDigest,
+            record.observed.streamDigest, record.provenance.build, record.provenance.flags ?? "flags unknown",
         ].joined(separator: "|")
     }
 

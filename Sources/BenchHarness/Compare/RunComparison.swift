@@ -64,8 +64,8 @@ public struct RunComparison: Sendable {
     public let changes: [FigureChange]
     /// Figures that both have.
     public let figures: Int
-    /// Whether both stored the same; true when that cannot be told.
-    public let hasSameStore: Bool
+    /// Whether both stored the same; nil when that cannot be told.
+    public let hasSameStore: Bool?
 
     /// - Throws: `.notComparable`.
     public init(_ first: RunRecord, _ second: RunRecord) throws(HarnessError) {
@@ -83,8 +83,8 @@ public struct RunComparison: Sendable {
         self.changes = changes
         figures = shared
         // With several ingest threads series get their ids in the order in which the threads come.
-        hasSameStore =
-            first.observed.storeDigest == second.observed.storeDigest || first.threads > 1 || second.threads > 1
+        let isSame = first.observed.storeDigest == second.observed.storeDigest
+        hasSameStore = isSame || first.threads == 1 && second.threads == 1 ? isSame : nil
     }
 
     private static func change(_ name: String, _ a: FigureValue?, _ b: FigureValue?) -> FigureChange? {
@@ -109,7 +109,7 @@ public struct RunComparison: Sendable {
 
     /// `.regression` before `.inconclusive` before `.improvements`.
     public var status: ExitStatus {
-        if !hasSameStore || changes.contains(where: { $0.meaning == .regression }) { return .regression }
+        if hasSameStore == false || changes.contains(where: { $0.meaning == .regression }) { return .regression }
         if changes.contains(where: { $0.meaning == .undecided || $0.meaning == .missing }) { return .inconclusive }
         return changes.contains { $0.meaning == .improvement } ? .improvements : .pass
     }
@@ -117,7 +117,8 @@ public struct RunComparison: Sendable {
     /// The table for people.
     public func text(_ first: String, _ second: String) -> String {
         var text = "A  \(first)\nB  \(second)\n\n"
-        if !hasSameStore { text += "REGRESSION  the stores differ: the same rows led to other contents\n\n" }
+        if hasSameStore == false { text += "REGRESSION  the stores differ: the same rows led to other contents\n\n" }
+        if hasSameStore == nil { text += "stores: not told, their digests depend on the order of several threads\n\n" }
         if changes.isEmpty { return text + "nothing moved in \(figures) figures\n" }
         text += ComparisonTable.text(changes)
         let undecided = changes.filter { $0.meaning == .undecided }.count

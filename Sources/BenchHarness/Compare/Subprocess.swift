@@ -4,7 +4,7 @@
 // bytes. Both outputs go to files: a pipe would have to be drained while waiting. The child belongs to the process group
 // of the harness, so Ctrl-C ends both; the harness then notices its own signal.
 //
-// Threads: one owner. No shell is involved: arguments are taken as they are.
+// Threads: one owner; while it waits, one thread watches for an interrupt. No shell is involved: arguments are taken as they are.
 
 import CIntrinsics
 import Glibc
@@ -72,11 +72,20 @@ struct Subprocess {
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
         if let directory { ci_spawn_in_directory(&actions, directory) }
 
+        // Threads of a library may block signals, which a program would inherit.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var blocked = sigset_t()
+        sigemptyset(&blocked)
+        posix_spawnattr_setsigmask(&attributes, &blocked)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+
         let start = WallClock.nanoseconds
         var child: pid_t = 0
         let status = Subprocess.withCStrings([path] + arguments) { arguments in
             Subprocess.withCStrings(environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }) {
-                posix_spawn(&child, path, &actions, nil, arguments, $0)
+                posix_spawn(&child, path, &actions, &attributes, arguments, $0)
             }
         }
         guard status == 0 else {
@@ -91,10 +100,12 @@ struct Subprocess {
     private static func wait(for child: pid_t) -> Ending {
         var usage = rusage()
         var status: Int32 = 0
-        while wait4(child, &status, 0, &usage) < 0, errno == EINTR {
-            // Ctrl-C goes to all processes of a terminal, a signal to this one only: it is passed on.
-            if Interrupt.isRequested { kill(child, SIGTERM) }
-        }
+        let watch = ChildWatch(child)
+        // The child stays a zombie until the watch has ended, so that its id is nobody else's.
+        var information = siginfo_t()
+        while waitid(P_PID, id_t(child), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+        watch.end()
+        while wait4(child, &status, 0, &usage) < 0, errno == EINTR {}
         var ending = Ending()
         let signal = status & 0x7F
         ending.exitCode = signal == 0 ? (status >> 8) & 0xFF : 128 + signal
@@ -120,6 +131,40 @@ struct Subprocess {
         let copies: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) }
         defer { for copy in copies { free(copy) } }
         return body(copies + [nil])
+    }
+}
+
+/// Passes an interrupt on while a program runs. Ctrl-C goes to all processes of a terminal, a signal to this one only; and it may
+/// come before anybody waits, or to another thread.
+private final class ChildWatch: @unchecked Sendable {
+    private let child: pid_t
+    private let lock = Lock()
+    private let condition = Condition()
+    private var hasEnded = false
+    private var thread: Thread?
+
+    init(_ child: pid_t) {
+        self.child = child
+        thread = Thread.start("child-watch") { [unowned self] in self.run() }
+    }
+
+    /// Ends the watch; the child has ended and was not waited for yet.
+    func end() {
+        lock.withLock { hasEnded = true }
+        condition.signal()
+        thread?.join()
+    }
+
+    private func run() {
+        lock.lock()
+        defer { lock.unlock() }
+        while !hasEnded {
+            if Interrupt.isRequested {
+                kill(child, SIGTERM)
+                return
+            }
+            condition.wait(lock, nanoseconds: 50_000_000)
+        }
     }
 }
 

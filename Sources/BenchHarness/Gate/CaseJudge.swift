@@ -2,6 +2,7 @@
 // measured and of what was expected.
 //
 //   T0   wrong answer, other shape, other contents of the store        fail; nothing else is judged
+//        searches that find more or less than they did                 fail
 //   T1   worse by more than fail_pct (0.5 %), or at all with ratchet   fail
 //        worse by more than warn_pct (0.1 %)                           warning
 //   T2   worse by more than max(fail_pct, 20 x noise floor)            fail
@@ -28,6 +29,7 @@ struct CaseJudge {
     ///   - isFromBase: Whether they come from a base program and not from a file.
     mutating func judge(_ measured: CaseMeasurement, _ reference: Thresholds, tiers: Set<GateTier>, isFromBase: Bool) {
         guard judgeCorrectness(measured, reference, isFromBase) else { return }
+        judgeAnswers(measured, reference)
         if tiers.contains(.t1) { judgeExact(measured, reference) }
         if tiers.contains(.t2) { judgeInstructions(measured, reference) }
     }
@@ -60,9 +62,28 @@ struct CaseJudge {
         return false
     }
 
+    /// What searches find is right or wrong, and neither better nor worse.
+    private mutating func judgeAnswers(_ measured: CaseMeasurement, _ reference: Thresholds) {
+        for (metric, pin) in reference.metrics.sorted(by: { $0.key < $1.key }) where pin.better == .none {
+            judged[.t0, default: 0] += 1
+            let value = measured.answers[metric]?.value
+            if value == pin.value { continue }
+            let now = value.map(ComparisonTable.number) ?? "gone"
+            findings.append(
+                GateFinding(
+                    .t0, name, metric, .fail, reference: pin.value, measured: value,
+                    "searches find something else: \(ComparisonTable.number(pin.value)) -> \(now); if that is meant, "
+                        + "update the thresholds"))
+        }
+        for metric in measured.answers.keys.sorted() where reference.metrics[metric] == nil {
+            findings.append(GateFinding(.t0, name, metric, .note, "no threshold: what searches find is not held"))
+        }
+    }
+
     private mutating func judgeExact(_ measured: CaseMeasurement, _ reference: Thresholds) {
         let demoted = Set(measured.demoted.map(\.name))
-        for (metric, threshold) in reference.metrics.sorted(by: { $0.key < $1.key }) where threshold.kind == .exact {
+        for (metric, threshold) in reference.metrics.sorted(by: { $0.key < $1.key })
+        where threshold.kind == .exact && threshold.better != .none {
             if demoted.contains(metric) { continue }
             judged[.t1, default: 0] += 1
             guard let value = measured.exact[metric]?.value else {

@@ -25,7 +25,9 @@ struct CaseMeasurement {
     var failure: String?
     /// Exact figures that have a direction and are the same in both runs.
     var exact: [String: FigureValue] = [:]
-    /// Those that are not.
+    /// What searches have found: exact figures of which no value is better than another (``FigureCatalogue/answers``).
+    var answers: [String: FigureValue] = [:]
+    /// Exact figures that have a direction and are not the same.
     var demoted: [Demoted] = []
     /// Instructions, by name of the figure.
     var instructions: [String: Instructions] = [:]
@@ -81,6 +83,13 @@ struct CaseMeasurement {
                 demoted.append(Demoted(name: name, values: (figure.value, other ?? .nan)))
             }
         }
+        for name in FigureCatalogue.answers {
+            guard let figure = first.figures[name], figure.kind == .exact else { continue }
+            answers[name] = figure
+            if failure == nil, last.figures[name]?.value != figure.value {
+                failure = "searches of two deterministic runs of one program found different things: \(name)"
+            }
+        }
         demoted.sort { $0.name < $1.name }
     }
 
@@ -114,6 +123,11 @@ struct CaseMeasurement {
         }
         var metrics: [String: Threshold] = [:]
         for (name, figure) in exact { metrics[name] = threshold(name, figure) }
+        for (name, figure) in answers {
+            metrics[name] = threshold(name, figure)
+            metrics[name]?.failPct = 0
+            metrics[name]?.warnPct = 0
+        }
         for (name, count) in instructions {
             let value = (count.perUnit * 1000).rounded() / 1000
             let figure = FigureValue(value: value, unit: "instructions", better: .lower, kind: .near)

@@ -21,9 +21,9 @@ public struct Threshold: Sendable, Equatable, Codable {
     public var value: Double
     /// Its unit.
     public var unit: String
-    /// Which direction is better; never `.none`.
+    /// Which direction is better; `.none` for what searches find, where any difference fails (T0).
     public var better: FigureDirection
-    /// `exact` (T1) or `near` (T2).
+    /// `exact` (T1, T0) or `near` (T2).
     public var kind: FigureKind
     /// Worse by more than this many percent fails, by more than that warns.
     public var failPct: Double, warnPct: Double

@@ -74,6 +74,15 @@ final class LatencyRecorder: Sendable {
         }
     }
 
+    /// Records something that was due and did not begin: it has taken this long from its intended start, and longer.
+    func recordMissed(intended: UInt64, now: UInt64) {
+        state.withLock { state in
+            guard let current = state.current else { return }
+            _ = state.phases[current].intended?.record(
+                min(now > intended ? now - intended : 0, LatencyRecorder.nanosecondsMax))
+        }
+    }
+
     /// CPU seconds that recording has taken: the number of records times the cost of one, measured now.
     func cpuSeconds() -> Double {
         let recorded = state.withLock { $0.recorded }

@@ -65,6 +65,14 @@ public struct FloodResult: Sendable {
 
     /// Resident bytes at the peak that are above the budget.
     public var aboveBudgetBytes: Int64 { Int64(peakBytes) - Int64(budgetBytes) }
+
+    /// - Throws: `.checkFailed` when the peak is above the budget by more than `most` bytes.
+    public func requireBudget(most: Int) throws(HarnessError) {
+        guard aboveBudgetBytes > Int64(most) else { return }
+        throw HarnessError(
+            .checkFailed,
+            "\(peakBytes) bytes were resident: \(aboveBudgetBytes) above the budget, \(most) are allowed")
+    }
 }
 
 /// A flood of a node.
@@ -76,7 +84,7 @@ public final class FloodRun: Sendable {
     public init(_ options: FloodOptions) { self.options = options }
 
     /// A packet with its size in front, encoded as the first one of a stream.
-    private final class EncodedPacket: @unchecked Sendable {
+    final class EncodedPacket: @unchecked Sendable {
         var bytes = RawBuffer()
         var rows = 0
     }
@@ -147,7 +155,7 @@ public final class FloodRun: Sendable {
 
     // MARK: the packet
 
-    private func packetWithRows(_ profile: Profile) throws(HarnessError) -> EncodedPacket {
+    func packetWithRows(_ profile: Profile) throws(HarnessError) -> EncodedPacket {
         let feed = try RoundFeed.firstRound(of: profile, seed: options.seed)
         let packet = EncodedPacket()
         var writer = PacketWriter()
@@ -167,7 +175,7 @@ public final class FloodRun: Sendable {
         return packet
     }
 
-    private func packetWithoutRows() -> EncodedPacket {
+    func packetWithoutRows() -> EncodedPacket {
         let packet = EncodedPacket()
         var encoder = StreamEncoder(isCompressed: options.compresses)
         withUnsafeBytes(of: UInt64(options.packetBytes).bigEndian) { encoder.append($0, to: &packet.bytes) }

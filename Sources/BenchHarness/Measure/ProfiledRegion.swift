@@ -6,8 +6,9 @@
 //               MERGESET_BENCH_HEAP_PROFILE=file: what is allocated at its end (needs prof_active:true from the start)
 //
 // Scripts/profile sets the variables. Without them nothing happens here, and nothing is read from the environment but once.
-// A region may be left and entered again; files hold what has been collected up to the last end. The harness leaves it for
-// what it does itself meanwhile: reading /proc takes a number of instructions that depends on the machine's other work.
+// A region may be left and entered again; files hold what has been collected up to the last end. Of callgrind only, the harness
+// also leaves it for what it does itself meanwhile: reading /proc takes a number of instructions that depends on the machine's
+// other work. The other profilers sample, and go on: stopping them takes longer than what would be left out.
 //
 // Threads: one.
 
@@ -44,7 +45,7 @@ enum ProfiledRegion {
         isActive.store(false, ordering: .relaxed)
     }
 
-    /// Does work of the harness itself, which is not counted when it falls into a region.
+    /// Does work of the harness itself, which callgrind (and no other profiler) does not count when it falls into a region.
     static func leave(for work: () -> Void) {
         guard isActive.load(ordering: .relaxed) else { return work() }
         ci_callgrind_stop()

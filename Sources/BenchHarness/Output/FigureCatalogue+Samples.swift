@@ -91,10 +91,21 @@ extension FigureCatalogue {
             .init("restart_cold_cpu_seconds", "s", .lower, .timed, "process CPU of that time"),
         ])
 
+    /// Figures of deterministic runs that say what searches have found: the gate lets none of them differ.
+    static let answers = ["searches", "searches_due", "search_blocks", "search_rows"]
+
     static let searches = Group(
         title: "Searches and ingestion beside each other (of profiles with searches, and with search_rate)",
         figures: [
-            .init("searches", "count", .none, .exact, live: .timed, "searches that ended while known rows arrived"),
+            .init(
+                "searches", "count", .none, .exact, live: .timed,
+                "searches made that were due while known rows arrived"),
+            .init(
+                "searches_due", "count", .none, .exact, live: .timed,
+                "searches that were due while known rows arrived; those that were due and not made are in search_latency with the time they had waited"
+            ),
+            .init(
+                "searches_alone", "count", .none, .timed, "searches made that were due while nothing arrived"),
             .init("search_blocks", "count", .none, .exact, live: .timed, "blocks read / searches"),
             .init("search_rows", "count", .none, .exact, live: .timed, "rows in these blocks / searches"),
         ]
@@ -107,7 +118,9 @@ extension FigureCatalogue {
                         name + "_ms_p50", "ms", .lower, .timed,
                         "from the intended start of a search to its end, \(when): random series, all blocks read; open loop; the median"
                     ),
-                    .init(name + "_ms_p99", "ms", .lower, .timed, "99th percentile of the same latency, \(when)"),
+                    .init(
+                        name + "_ms_p99", "ms", .lower, .timed,
+                        "99th percentile of the same latency, \(when); left out below 100 searches"),
                     .init(name + "_ms_max", "ms", .lower, .timed, "the longest of these, \(when)"),
                 ]
             } + [
@@ -116,7 +129,7 @@ extension FigureCatalogue {
                     "CPU of the searching thread / searches, while known rows arrive"),
                 .init(
                     "searched_offered_rows_per_second", "1/s", .none, .timed,
-                    "searches.load x the smaller of processors / cpu_us_per_known_row and known_rows_per_second, or the given --rate: rows due in the phases paced and searched"
+                    "searches.load x the smaller of processors / cpu_us_per_known_row and known_rows_per_second, or x max_sustainable_rows_per_second with --find-max-rate, or the given --rate: rows due in the phases paced and searched"
                 ),
                 .init(
                     "cpu_us_per_paced_row", "us", .lower, .timed,

@@ -6,7 +6,7 @@
 //   known rounds    rounds behind those of the profile, in which every series is in the TSID cache and in the set of the
 //                   current hour
 //   ingest          from the first add call until the last one returned; for rows the AddRows calls of all rounds
-//   debt            from there until every item is in synced parts, pending merges are done and at most 15 parts and three tiny ones are left
+//   debt            from there until every item is in synced parts, pending merges are done and at most 15 parts are left
 //   normalised      items in the form in which every tag row carries one metric id
 //   generator       making the rows; done ahead of the ingest and accounted by thread clock
 
@@ -341,10 +341,12 @@ public enum FigureCatalogue {
             .init(
                 "heap_allocated_bytes", "bytes", .lower, .near,
                 "live allocations after the debt is paid (jemalloc allocated)"),
-            .init("heap_allocated_peak_bytes", "bytes", .lower, .near, "most live allocations in any interval"),
+            .init(
+                "heap_allocated_peak_bytes", "bytes", .lower, .near,
+                "most live allocations in any interval of ingest and debt"),
             .init(
                 "memory_runs_at_peak_bytes", "bytes", .none, .near,
-                "index items in memory in the interval with the most resident bytes"),
+                "index items in memory in the interval of ingest and debt with the most resident bytes"),
             .init(
                 "memory_rows_at_peak_bytes", "bytes", .none, .near, "rows and sample parts in memory in that interval"),
             .init(
@@ -352,7 +354,9 @@ public enum FigureCatalogue {
                 "memory kept for reuse in that interval: arenas, tables of series"),
             .init("memory_caches_at_peak_bytes", "bytes", .none, .near, "what all caches hold in that interval"),
             .init(
-                "peak_beside_caches_bytes", "bytes", .lower, .near, "peak_memory_bytes - memory_caches_at_peak_bytes"),
+                "peak_beside_caches_bytes", "bytes", .lower, .near,
+                "the greatest of resident bytes - generator_mapped_bytes - what all caches hold, each of the same interval, over the intervals of ingest and debt"
+            ),
             .init("heap_active_bytes", "bytes", .lower, .near, "pages with live allocations (jemalloc active)"),
             .init("heap_resident_bytes", "bytes", .lower, .near, "physical pages of the allocator (jemalloc resident)"),
             .init("heap_metadata_bytes", "bytes", .lower, .near, "the allocator's own records (jemalloc metadata)"),
@@ -404,7 +408,7 @@ public enum FigureCatalogue {
             of a profile, in which all series are new; the known rounds come behind those of the profile: every series is in the
             TSID cache and in the set of the current hour. Ingest lasts from the first add call until the last one returned (for
             rows: the AddRows calls of all rounds); the debt from there until every item is in
-            synced parts, pending merges are done and at most 15 parts and three tiny ones are left. Normalised items are those of the same
+            synced parts, pending merges are done and at most 15 parts are left. Normalised items are those of the same
             registrations with one metric id in every tag row. The generator makes the rows ahead of the ingest; its CPU
             is accounted by thread clock and left out everywhere else.
 

@@ -242,10 +242,14 @@ public enum Report {
 
     private static func searches(_ figures: FigureReader) -> [String] {
         [
-            figures.text("searches") { TextFormat.many($0, "search") + " beside known rows" },
+            figures.text("searches") { made in
+                let due = figures["searches_due"] ?? made
+                return TextFormat.many(made, "search") + (due > made ? " of \(TextFormat.grouped(due)) due" : "")
+                    + " beside known rows"
+            },
             figures.text("search_latency_ms_p50") { p50 in
-                "p50 " + TextFormat.short(p50) + " ms, p99 " + TextFormat.short(figures["search_latency_ms_p99"] ?? 0)
-                    + " ms"
+                "p50 " + TextFormat.short(p50) + " ms"
+                    + (figures["search_latency_ms_p99"].map { ", p99 " + TextFormat.short($0) + " ms" } ?? "")
             },
             figures.text("search_alone_latency_ms_p99") { "p99 alone " + TextFormat.short($0) + " ms" },
             figures.text("search_ingest_loss_ratio") { "ingestion lost " + TextFormat.percent($0) },

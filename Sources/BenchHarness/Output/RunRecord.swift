@@ -86,6 +86,8 @@ public struct Observed: Sendable, Equatable, Codable {
     public var rowDigest: String?
     /// Rows read back: series and rows that were compared with what was sent, and rows that are missing or different.
     public var readBackRowsSeries: UInt64?, readBackRows: UInt64?, readBackRowsWrong: UInt64?
+    /// Series of searches beside the ingestion whose rows were compared with what was sent.
+    public var searchedSeries: UInt64?
     /// XXH64 over names and contents of all files of the table; deterministic mode only.
     public var directoryDigest: String?
     /// Read-back check: series looked for, their items, and items that were missing.

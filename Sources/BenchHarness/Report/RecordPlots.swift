@@ -33,6 +33,9 @@ public enum RecordPlots {
         for run in runs { records.append(try RunReader.record(run, files)) }
         var pictures = all(records)
         if let scaling { pictures.append(("scaling.svg", try scalingPicture(scaling, files))) }
+        do throws(StorageError) {
+            if try files.kind(of: out) == nil { try files.makeDirectory(out, parents: true) }
+        } catch { throw HarnessError(.cannotCreate, "cannot make \(out): \(error)") }
         for (name, text) in pictures {
             do throws(StorageError) { try files.replaceAtomically(Array(text.utf8), at: Paths.join(out, name)) } catch {
                 throw HarnessError(.cannotCreate, "cannot write \(name) into \(out): \(error)")

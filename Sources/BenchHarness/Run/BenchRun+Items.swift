@@ -50,7 +50,7 @@ extension BenchRun {
             HeapStatistics.allocationCount() &- allocationsBefore &- (isLive ? 0 : ingest.progress.allocations)
         close(
             accounts, progress, mapped: subject.input.mappedBytes, generatorSeconds: 0, recordingSeconds: 0,
-            &measured.figures)
+            &measured)
         let metrics = table.metrics
         let perRow = subject.kind == .series ? rows : Double.nan
         let items = Double(metrics.normalisedItemsAdded)

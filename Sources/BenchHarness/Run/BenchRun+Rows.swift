@@ -44,7 +44,7 @@ extension BenchRun {
             close(
                 accounts, progress, mapped: subject.input.mappedBytes + phases.feed.bytesMapped,
                 generatorSeconds: phases.feed.cpuSeconds, recordingSeconds: latency?.cpuSeconds() ?? 0,
-                &measured.figures)
+                &measured)
             setFigures(phases, source, &measured)
             takeArrivals(phases, latency, progress, &measured)
             let shape = try RunShape.observe(phases.feed.shape, source)
@@ -167,6 +167,12 @@ extension BenchRun {
             measured.reasons.append("cpu_us_per_known_row is left out or spoilt: " + reason)
             // A starved cache is what such a profile is for.
             if source.profile.tsidCacheShare != nil { measured.reasons.removeLast() }
+        }
+        if options.searches(source.profile) != nil, phases.searches == nil {
+            measured.reasons.append(
+                options.path == .rows
+                    ? "searches were asked for and not made: there were no known rows to make them beside"
+                    : "the searches of the profile were not made: --path \(options.path.rawValue) stores no samples")
         }
     }
 

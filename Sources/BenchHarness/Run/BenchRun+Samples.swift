@@ -30,6 +30,7 @@ extension BenchRun {
                 measured.fail("\(result.wrong) of \(result.rows) rows read back are wrong, the first: \(first)")
             }
         }
+        if isWhole, options.engine.samples.dedupIntervalMs == 0 { try checkSearches(phases, progress, &measured) }
         progress.begin("read all rows", total: 0, unit: "rows")
         let contents = try HarnessError.wrapping("reading all rows") { () throws(StorageError) in
             try SampleContents.read(engine)
@@ -45,6 +46,25 @@ extension BenchRun {
             measured.fail("a search for all series finds \(contents.rows) rows of \(stored) that are stored")
         }
         if options.forcesMerge { try mergeSamples(engine, source, contents, progress, &measured) }
+    }
+
+    /// What searches beside the ingestion, and alone, have found.
+    private func checkSearches(
+        _ phases: borrowing RowPhases, _ progress: Progress, _ measured: inout Measured
+    ) throws(HarnessError) {
+        let results = [phases.searches, phases.searchesAlone].compactMap { $0 }
+        if let stray = results.compactMap(\.stray).first { measured.fail(stray) }
+        let checks = results.flatMap(\.checks)
+        guard !checks.isEmpty else { return }
+        progress.begin("check searches", total: 0, unit: "rows")
+        let faults = try HarnessError.wrapping("preparing rows") { () throws(StorageError) in
+            SearchCheck.faults(checks, steps: phases.feed.log, sent: try phases.feed.fresh())
+        }
+        measured.observed.searchedSeries = UInt64(checks.count)
+        if let faults {
+            measured.fail(
+                "\(faults.count) of \(checks.count) series searched for are wrong, the first: \(faults.first)")
+        }
     }
 
     private func mergeSamples(

@@ -81,7 +81,7 @@ public struct BenchRun {
             throw error
         }
         let intervals = progress.finish()
-        setIntervalFigures(intervals, &measured.figures)
+        setIntervalFigures(intervals, accounted: measured.accountedIntervals, &measured.figures)
         if isLive { measured.parts = partLog.records(since: progress.startNanoseconds) }
         return outcome(measured, intervals, provenance, startNanoseconds)
     }
@@ -94,6 +94,8 @@ public struct BenchRun {
         var observed: Observed
         var reasons: [String] = []
         var failure: HarnessError?
+        /// Intervals until the accounts of ingest and debt were closed.
+        var accountedIntervals = 0
         var rounds: [RoundRecord]?
         var labels: [LabelCost]?
         var alerts: [AlertVerdict]?
@@ -133,9 +135,12 @@ public struct BenchRun {
     ///   - recordingSeconds: CPU of recording latencies in this time.
     func close(
         _ accounts: Accounts, _ progress: Progress, mapped: Int, generatorSeconds: Double, recordingSeconds: Double,
-        _ figures: inout FigureSet
+        _ measured: inout Measured
     ) {
         let cpu = CPUTime.ofProcess() - accounts.cpu
+        measured.accountedIntervals = progress.intervals
+        var figures = measured.figures
+        defer { measured.figures = figures }
         let sampling = progress.cost
         let harness = sampling.cpuSeconds - accounts.sampling.cpuSeconds + recordingSeconds
         figures.set("harness_cpu_seconds", harness)
@@ -289,17 +294,11 @@ public struct BenchRun {
         return rows.sorted()
     }
 
-    private func setIntervalFigures(_ intervals: [IntervalRecord], _ figures: inout FigureSet) {
-        if let peak = intervals.map(\.heapAllocatedBytes).max() { figures.set("heap_allocated_peak_bytes", peak) }
-        if let fullest = intervals.max(by: { $0.rssBytes < $1.rssBytes }) {
-            figures.set("memory_runs_at_peak_bytes", fullest.pendingBytes)
-            figures.set("memory_rows_at_peak_bytes", fullest.sampleBytes)
-            figures.set("memory_kept_at_peak_bytes", fullest.keptBytes)
-            figures.set("memory_caches_at_peak_bytes", fullest.cacheBytes)
-            if let peak = figures["peak_memory_bytes"] {
-                figures.set("peak_beside_caches_bytes", max(0, peak - Double(fullest.cacheBytes)))
-            }
-        }
+    private func setIntervalFigures(
+        _ intervals: [IntervalRecord], accounted: Int, _ figures: inout FigureSet
+    ) {
+        IntervalRecord.setMemory(
+            intervals.prefix(accounted), generatorBytes: UInt64(figures["generator_mapped_bytes"] ?? 0), &figures)
         let taken = intervals.filter { $0.phase == "ingest" || $0.phase == "rounds" }
         let rates = Statistics(
             isLive ? IntervalRecord.windowRates(taken, seconds: 0.24) : taken.dropLast().map(\.perSecond))

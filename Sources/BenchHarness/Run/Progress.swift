@@ -52,6 +52,24 @@ public struct IntervalRecord: Sendable, Equatable {
         return rates
     }
 
+    /// Memory at the peak, of the intervals of ingest and debt. What the caches hold is taken off interval by interval: it is
+    /// most when the run ends, while the process may have been largest before.
+    static func setMemory(
+        _ records: some Collection<IntervalRecord>, generatorBytes: UInt64, _ figures: inout FigureSet
+    ) {
+        guard let fullest = records.max(by: { $0.rssBytes < $1.rssBytes }) else { return }
+        figures.set("heap_allocated_peak_bytes", records.reduce(0) { max($0, $1.heapAllocatedBytes) })
+        figures.set("memory_runs_at_peak_bytes", fullest.pendingBytes)
+        figures.set("memory_rows_at_peak_bytes", fullest.sampleBytes)
+        figures.set("memory_kept_at_peak_bytes", fullest.keptBytes)
+        figures.set("memory_caches_at_peak_bytes", fullest.cacheBytes)
+        let beside = records.reduce(UInt64(0)) { most, record in
+            let other = generatorBytes &+ record.cacheBytes
+            return max(most, record.rssBytes > other ? record.rssBytes - other : 0)
+        }
+        figures.set("peak_beside_caches_bytes", beside)
+    }
+
     /// intervals.csv: a line of names, then a line for each record.
     public static func csv(_ records: [IntervalRecord]) -> [UInt8] {
         var text =
@@ -231,6 +249,9 @@ public final class Progress: @unchecked Sendable {
 
     /// CPU seconds that sampling has taken so far, and the number of samples.
     var cost: (cpuSeconds: Double, samples: UInt64) { state.withLock { ($0.cpuSeconds, $0.samples) } }
+
+    /// Intervals so far.
+    var intervals: Int { state.withLock { $0.records.count } }
 
     /// Start of the ingest on the ``WallClock``: the origin of the intervals' seconds.
     var startNanoseconds: UInt64 { state.withLock { $0.startNanoseconds } }

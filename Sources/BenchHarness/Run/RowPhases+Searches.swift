@@ -6,7 +6,7 @@
 //
 // The rate of rows is a share of what the machine can take: of processors / cpu_us_per_known_row, the rate at which all
 // processors would be busy with rows and their debt, or of known_rows_per_second where that is less, as it is when other programs
-// want the processors, too. With --rate it is that rate. Runs that ask for searches with search_rate,
+// want the processors, too. With --find-max-rate it is that share of the rate found; with --rate it is that rate. Runs that ask for searches with search_rate,
 // of a profile that has none, have the last part only, with as many known rounds as were measured before and as fast as they
 // are taken: that shows how much of the rate is lost. Deterministic runs have the last part only, too, on the virtual clock.
 //
@@ -27,7 +27,7 @@ extension RowPhases {
             let possible = min(
                 Double(CPUCount.available()) * rows / max(known.cpuSeconds, 1e-9), rows / max(known.ingestSeconds, 1e-9)
             )
-            let rate = max(1, options.rowsPerSecond ?? plan.load * possible)
+            let rate = options.searchedRowsPerSecond(plan, possible: possible)
             searchedRowsPerSecond = rate
             count = max(1, Int((rate * plan.seconds / Double(feed.roundRows)).rounded(.up)))
             paced = try measureKnown(count, "paced", rate: rate)
@@ -48,10 +48,9 @@ extension RowPhases {
         progress.begin("search alone", total: 0, unit: "rows", source: .engine(engine))
         let load = try makeLoad(plan)
         searchLatency?.begin("searches alone", isOpenLoop: true)
-        let end = WallClock.nanoseconds &+ UInt64(plan.seconds * 1e9)
-        load.start()
+        let end = load.start() &+ UInt64(plan.seconds * 1e9)
         ArrivalSchedule.wait(until: end)
-        _ = try load.stop()
+        searchesAlone = try load.stop(at: min(end, WallClock.nanoseconds))
         searchLatency?.begin(nil)
         try Interrupt.check()
     }
@@ -60,9 +59,15 @@ extension RowPhases {
     private func makeLoad(_ plan: Profile.Searches) throws(HarnessError) -> SearchLoad {
         var random = SplitMix64(seed: Seeds.derive(options.seed, "searches"))
         let rows = feed.rows
+        let numbers = feed.numbers
         let count = min(feed.roundRows, 50_000)
-        let names = (0..<count).map { _ in rows[random.below(feed.roundRows)].name }
+        let names = (0..<count).map { _ in
+            let row = random.below(feed.roundRows)
+            return (name: rows[row].name, number: numbers[row])
+        }
+        // Each part of the run ends with everything in parts.
         return try SearchLoad(
-            engine: engine, clock: time.clock, plan: plan, seed: options.seed, names: names, latency: searchLatency)
+            engine: engine, clock: time.clock, plan: plan, seed: options.seed, names: names, settledMs: feed.lastMs,
+            latency: searchLatency)
     }
 }

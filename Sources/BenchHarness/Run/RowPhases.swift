@@ -55,7 +55,7 @@ struct RowPhases: ~Copyable {
     private(set) var known: PhaseCost?
     /// Known rounds at the rate at which searches run beside them, alone and with the searches (RowPhases+Searches).
     var paced: PhaseCost?, searched: PhaseCost?
-    var searches: SearchLoad.Result?
+    var searches: SearchLoad.Result?, searchesAlone: SearchLoad.Result?
     /// Rows a second of both; nil when they were taken as fast as they could be.
     var searchedRowsPerSecond: Double?
     /// Latencies of searches; live runs only.

@@ -63,6 +63,7 @@ public enum RunDriver {
         var request = request
         let plan = try Plan(&request, files)
         try checkArrivals(request, plan)
+        try checkSearches(request, plan)
         let out = request.out ?? defaultOut(plan.name, request.size)
         let directory = try RunDirectory(
             files: files, out: out, data: request.options.data, keepsData: request.options.keepsData)
@@ -81,6 +82,7 @@ public enum RunDriver {
                 request: original, search: wanted, files: files, status: status, tablePath: directory.tablePath
             ).find()
             options.rowsPerSecond = search?.sustainedRowsPerSecond
+            options.isRateFound = true
         }
         var outcome = try BenchRun(subject: subject, options: options, files: files, status: status)
             .run(tablePath: directory.tablePath, provenance: provenance, startNanoseconds: start)
@@ -112,6 +114,43 @@ public enum RunDriver {
         }
         if request.rateSearch != nil, request.options.rowsPerSecond != nil {
             throw HarnessError(.usage, "--find-max-rate looks for the rate; leave --rate out")
+        }
+    }
+
+    /// Searches that are asked for have to be made.
+    private static func checkSearches(_ request: RunRequest, _ plan: Plan) throws(HarnessError) {
+        let options = request.options
+        let given = ["search_rate", "search_series"].first { options.settings[$0] != nil }
+        if options.searchesPerSecond == 0 {
+            if options.searchSeries != nil {
+                throw HarnessError(.usage, "--set search_series with search_rate=0: no search is made")
+            }
+            return
+        }
+        guard case .series(let profile) = plan else {
+            if let given { throw HarnessError(.usage, "--set \(given) goes with profiles of rows") }
+            return
+        }
+        guard options.searches(profile) != nil else {
+            if options.searchSeries != nil {
+                throw HarnessError(
+                    .usage,
+                    "--set search_series without a rate: \(profile.name) has no searches; add --set search_rate=20")
+            }
+            return
+        }
+        guard options.path == .rows else {
+            // A profile with searches may be run on another path; what was given by hand would be ignored.
+            guard let given else { return }
+            throw HarnessError(
+                .usage,
+                "--set \(given) needs --path rows: there are no samples to search on --path \(options.path.rawValue)")
+        }
+        if options.knownRounds(profile) == 0 {
+            throw HarnessError(
+                .usage,
+                "--set known_rounds=0 leaves out the searches, too: they run beside known rows; leave out one of them "
+                    + "(--set search_rate=0)")
         }
     }
 

@@ -51,6 +51,8 @@ public struct RunOptions: Sendable {
     /// Rows a second that arrive, whether the engine is ready or not (open loop); nil hands them over as fast as they are
     /// taken (closed loop). The round in which all series are new is always a closed loop, unless it is the only one.
     public var rowsPerSecond: Double?
+    /// Whether ``rowsPerSecond`` is the highest rate that was found, of which searches leave a share.
+    var isRateFound = false
     /// The order in which a round visits the series.
     public var rowOrder = RowOrder.scrape
     /// Rounds of known rows that are measured behind those of the profile; nil chooses by size, see
@@ -98,6 +100,13 @@ public struct RunOptions: Sendable {
             return nil
         }
         return plan.with(perSecond: searchesPerSecond, series: searchSeries)
+    }
+
+    /// Rows a second beside searches: a share of what is possible, or of the highest rate that was found; the rate that was
+    /// asked for.
+    func searchedRowsPerSecond(_ plan: Profile.Searches, possible: Double) -> Double {
+        guard let rowsPerSecond else { return max(1, plan.load * possible) }
+        return max(1, isRateFound ? plan.load * rowsPerSecond : rowsPerSecond)
     }
 
     /// Rows at the beginning of a round of `count` that a profiler does not count.

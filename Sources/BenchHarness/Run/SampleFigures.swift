@@ -69,6 +69,7 @@ enum SampleFigures {
         guard let searched = phases.searched, let result = phases.searches, result.searches > 0 else { return }
         let searches = Double(result.searches)
         figures.set("searches", result.searches)
+        figures.set("searches_due", result.due)
         figures.set("search_blocks", Double(result.blocks) / searches)
         figures.set("search_rows", Double(result.rows) / searches)
         figures.set("cpu_us_per_searched_row", (searched.cpuSeconds - result.cpuSeconds) * 1e6 / Double(searched.rows))
@@ -78,6 +79,7 @@ enum SampleFigures {
         guard let latency = latencies.first(where: { $0.phase == "searches" && $0.from == .intended }) else { return }
         figures.set("search_cpu_us", result.cpuSeconds * 1e6 / searches)
         setLatency("search_latency", latency, &figures)
+        if let alone = phases.searchesAlone { figures.set("searches_alone", alone.searches) }
         if let alone = latencies.first(where: { $0.phase == "searches alone" && $0.from == .intended }) {
             setLatency("search_alone_latency", alone, &figures)
         }
@@ -91,7 +93,8 @@ enum SampleFigures {
     }
 
     private static func setLatency(_ name: String, _ latency: LatencyRecord, _ figures: inout FigureSet) {
-        for (percentile, text) in [(50.0, "p50"), (99, "p99")] {
+        // A hundredth of fewer samples is the longest one by another name.
+        for (percentile, text) in [(50.0, "p50"), (99, "p99")] where percentile < 99 || latency.count >= 100 {
             if let us = latency.us(atPercentile: percentile) { figures.set("\(name)_ms_\(text)", us / 1000) }
         }
         figures.set(name + "_ms_max", latency.maxUs / 1000)
