@@ -216,12 +216,12 @@ import Testing
 
     @Test func aClientThatReadsNoResponsesIsNotReadFrom() throws {
         let server = try TestServer(compressesResponses: false)
-        let socket = try server.select(receiveBufferBytes: 65_536)
+        let socket = try server.select(receiveBufferBytes: 4096)
         let request = sizeField(14) + Array("seriesCount_v2".utf8) + [0, 0, 0, 60] + sizeField(0)
         let text = "seriesCount_v2 needs a search, and this storage node does not search yet"
         let response = sizeField(text.utf8.count) + Array(text.utf8)
-        // 12 MB of responses: more than the kernel keeps for a connection whose client takes nothing.
-        let count = 150_000
+        // 4.8 MB of responses: more than the kernel keeps for a connection whose client takes nothing.
+        let count = 60_000
         let sender = Thread.start("sender") {
             try? socket.send(Array(repeatElement(request, count: count).joined()))
         }
@@ -235,7 +235,7 @@ import Testing
             last = now
             return looks == 300 || now == count
         }
-        #expect(answered() < count)
+        #expect(answered() < count, "all were answered")
         #expect(server.metric("vm_rpc_memory_peak_bytes") < 1 << 20)
         // All are answered once they are read.
         #expect(try socket.receive(count * response.count) == Array(repeatElement(response, count: count).joined()))
