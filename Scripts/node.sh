@@ -37,9 +37,11 @@ start_node() {
     fail "the node does not start: see $work/log"
 }
 
-# Stops it, and returns its exit code.
+# Stops it, and returns its exit code, also when it has ended by itself before; 0 when there is none.
 stop_node() {
     local stopped=$node
     node=
-    if [[ -n $stopped ]] && kill -TERM "$stopped" 2>/dev/null; then wait "$stopped"; fi
+    if [[ -z $stopped ]]; then return 0; fi
+    kill -TERM "$stopped" 2>/dev/null || true
+    wait "$stopped"
 }

@@ -122,11 +122,11 @@ public final class AdminRoutes: Sendable {
         switch path {
         case "/snapshot/create":
             do throws(StorageError) {
-                return .json(#"{"status":"ok","snapshot":\#(QuotedText.quote(try backend.createSnapshot()))}"#)
+                return .json(#"{"status":"ok","snapshot":\#(JSONText.quote(try backend.createSnapshot()))}"#)
             } catch { return failStorage("cannot create snapshot: \(error)") }
         case "/snapshot/list":
             do throws(StorageError) {
-                let names = try backend.listSnapshots().map { "\n" + QuotedText.quote($0) }
+                let names = try backend.listSnapshots().map { "\n" + JSONText.quote($0) }
                 let list = names.isEmpty ? "" : names.joined(separator: ",") + "\n"
                 return .json(#"{"status":"ok","snapshots":[\#(list)]}"#)
             } catch { return failStorage("cannot list snapshots: \(error)") }
@@ -191,6 +191,6 @@ public final class AdminRoutes: Sendable {
 
     private func failStorage(_ message: String) -> AdminResponse {
         log.error(message)
-        return .json(#"{"status":"error","msg":\#(QuotedText.quote(message))}"#, status: 500)
+        return .json(#"{"status":"error","msg":\#(JSONText.quote(message))}"#, status: 500)
     }
 }

@@ -127,8 +127,23 @@ final class ByteBudget: Sendable {
         return true
     }
 
-    /// Whether somebody waits.
-    var isTight: Bool { state.withLock { !$0.messages.isEmpty || !$0.windowsWaiting.isEmpty } }
+    /// Whether somebody waits for memory that messages hold. A window that waits for other windows does not count: no message
+    /// that ends would help it.
+    var isTight: Bool {
+        state.withLock { state in
+            if !state.messages.isEmpty { return true }
+            guard let first = state.windowsWaiting.first else { return false }
+            return state.windows + first.bytes <= poolBytes / 2
+        }
+    }
+
+    /// Whether a window waits in line because there is no room for it and those before it in the windows' half of the pool.
+    func waitsForWindows(_ account: BudgetAccount) -> Bool {
+        state.withLock { state in
+            guard let place = state.windowsWaiting.firstIndex(where: { $0.account === account }) else { return false }
+            return state.windowsWaiting[...place].reduce(state.windows) { $0 + $1.bytes } > poolBytes / 2
+        }
+    }
 
     /// Bytes held now, the most so far, how many wait now, and how often somebody had to.
     var figures: (used: Int, usedMax: Int, waiting: Int, waits: UInt64) {

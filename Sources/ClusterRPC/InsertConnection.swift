@@ -23,8 +23,8 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
     private var paceSeconds = 0
     private var paceMark = 0
 
-    /// A sender that keeps memory others wait for has to send this much, or all of its packet, in this time.
-    static let paceSecondsMax = 10, paceBytes = 1 << 20
+    /// A sender that keeps memory others wait for has to send this much, or all of its packet, in `paceSecondsMax`.
+    static let paceBytes = 1 << 20
 
     init(_ shared: RPCShared) {
         reader = PacketReader(StreamDecoder(isCompressed: false), pool: shared.chunks)
@@ -54,7 +54,7 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
             return .goesOn
         }
         isAsking = true
-        if reader.isWindowWanted { sayThatWindowWaits(bytes) }
+        if reader.isWindowWanted { sayThatWindowWaits(bytes, window) }
         return .waits
     }
 
@@ -72,12 +72,12 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
         account = BudgetAccount(.message)
         paceSeconds = 0
         let isRefused = shared.storage.isReadOnly
-        if isRefused { shared.budget.close(held) }
+        let hasRows = packet.count > 0
         withUnsafeBytes(of: UInt8(isRefused ? 2 : 1)) { byte in
-            // The account is closed here when the answer cannot be written: the closure is released unused.
+            // A packet that is refused, or whose answer cannot be written, ends with its ticket: the closure is released.
             let ticket = PacketTicket(packet, held, shared.budget)
             send(byte, seconds: WireLimits.answerSeconds) { connection in
-                guard !isRefused, packet.count > 0 else { return connection.resume() }
+                guard !isRefused, hasRows else { return connection.resume() }
                 let (packet, account) = ticket.redeem()
                 let shared = connection.shared
                 if shared.pool.submit(packet, account, accepted: { connection.resumeLater() }) { connection.resume() }
@@ -97,19 +97,21 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
     }
 
     override func end() {
+        // The memory first: whoever waits for it is to find it free.
+        reader = PacketReader(StreamDecoder(isCompressed: false), pool: shared.chunks)
         shared.budget.close(account)
         shared.budget.close(window)
-        reader = PacketReader(StreamDecoder(isCompressed: false), pool: shared.chunks)
     }
 
     override func checkPace() {
-        guard !isClosed, !isAsking, reader.packetMemoryBytes > 0 else {
+        // Who waits for a window may do so for ever: not with the memory of a packet.
+        guard !isClosed, !isAsking || reader.isWindowWanted, reader.packetMemoryBytes > 0 else {
             paceSeconds = 0
             return
         }
         if paceSeconds == 0 { paceMark = reader.begun.filled }
         paceSeconds += 1
-        guard paceSeconds > InsertConnection.paceSecondsMax else { return }
+        guard paceSeconds > WireConnection.paceSecondsMax else { return }
         paceSeconds = 0
         let (count, filled) = reader.begun
         if filled - paceMark < InsertConnection.paceBytes {
@@ -118,7 +120,7 @@ final class InsertConnection: WireConnection, @unchecked Sendable {
                 WireError(
                     .unexpectedEnd,
                     "the packet of \(count) bytes has grown by \(filled - paceMark) bytes in "
-                        + "\(InsertConnection.paceSecondsMax) seconds, while others wait for memory"))
+                        + "\(WireConnection.paceSecondsMax) seconds, while others wait for memory"))
         }
     }
 }
@@ -141,5 +143,9 @@ private final class PacketTicket: @unchecked Sendable {
         return (packet, account)
     }
 
-    deinit { if !isRedeemed { budget.close(account) } }
+    deinit {
+        if isRedeemed { return }
+        packet.giveBack()
+        budget.close(account)
+    }
 }

@@ -76,6 +76,8 @@ final class InsertPool: @unchecked Sendable {
         defer { rows.deallocate() }
         while let job = next() {
             process(job.packet, rows, number)
+            // Whoever waits for the memory is to find it free.
+            job.packet.giveBack()
             budget.close(job.account)
         }
     }

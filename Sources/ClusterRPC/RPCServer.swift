@@ -28,6 +28,8 @@ public struct RPCOptions: Sendable {
     public var memoryBytesMax = 256 << 20
     /// Threads that decode and add rows; 0 means one a CPU.
     public var workers = 0
+    /// Says whether the time that a request was granted is over.
+    public var clock: any StorageClock = SystemClock()
     /// Off in tests that do themselves what happens every second.
     var hasTimer = true
 
@@ -49,11 +51,12 @@ final class RPCShared: @unchecked Sendable {
     private let insertTraffic: ListenerCounters, selectTraffic: ListenerCounters
     private let stopping = Atomic<Bool>(false)
     private let open = Protected<[ObjectIdentifier: WireConnection]>([:])
-    private let clock = SystemClock()
+    private let clock: any StorageClock
 
     init(_ options: RPCOptions, _ storage: any RPCStorage, _ log: NodeLog) {
         self.storage = storage
         self.log = log
+        clock = options.clock
         compressesResponses = options.compressesResponses
         insertTraffic = ListenerCounters(name: "vminsert", address: options.insertAddress)
         selectTraffic = ListenerCounters(name: "vmselect", address: options.selectAddress)

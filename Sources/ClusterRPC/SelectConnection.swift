@@ -18,6 +18,8 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
     private var account = BudgetAccount(.message)
     private var hasDeadline = false
     private var readAtSeconds: UInt64 = 0
+    private var isAsking = false  // for memory
+    private var paceSeconds = 0
 
     init(_ shared: RPCShared) {
         compresses = shared.compressesResponses
@@ -33,7 +35,9 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
         let progress = try reader.advance(&input)
         if !hasDeadline, reader.pendingCall != nil { startDeadline() }
         switch progress {
-        case .needsInput: return .needsInput
+        case .needsInput:
+            giveUpMemory()
+            return .needsInput
         case .needsMemory(let bytes): return ask(bytes)
         case .request(let request):
             if !hasDeadline { readAtSeconds = shared.nowSeconds }
@@ -54,16 +58,27 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
         }
     }
 
+    private func giveUpMemory() {
+        guard reader.giveUpMemory() else { return }
+        shared.budget.close(account)
+        account = BudgetAccount(.message)
+    }
+
     private func ask(_ bytes: Int) -> Outcome {
+        // A window may have to wait for ever: not with the memory of a request.
+        if reader.isWindowWanted { giveUpMemory() }
         let isTaken = shared.budget.take(bytes, for: reader.isWindowWanted ? window : account) { [self] in
             onLoop { _ in
                 guard !self.isClosed else { return }
+                self.isAsking = false
+                self.paceSeconds = 0
                 self.reader.grantMemory(bytes)
                 self.resume()
             }
         }
         guard isTaken else {
-            if reader.isWindowWanted { sayThatWindowWaits(bytes) }
+            isAsking = true
+            if reader.isWindowWanted { sayThatWindowWaits(bytes, window) }
             return .waits
         }
         reader.grantMemory(bytes)
@@ -73,6 +88,7 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
     private func answer(_ request: SelectRequest) {
         let held = account
         account = BudgetAccount(.message)
+        paceSeconds = 0
         shared.selects.answer(request, readAtSeconds: readAtSeconds) { [self] response in
             shared.budget.close(held)
             onLoop { _ in self.reply(response) }
@@ -90,9 +106,23 @@ final class SelectConnection: WireConnection, @unchecked Sendable {
     override var missing: WireError? { reader.isBetweenRequests ? nil : reader.missing("unexpected EOF") }
 
     override func end() {
-        shared.budget.close(account)
-        shared.budget.close(window)
+        // The memory first: whoever waits for it is to find it free.
         reader = SelectReader(StreamDecoder(isCompressed: false))
         encoder = StreamEncoder(isCompressed: false)
+        shared.budget.close(account)
+        shared.budget.close(window)
+    }
+
+    /// The clock of arguments starts with the name of the call: before it, and for whoever sends the arguments of one request
+    /// in all that time, this is the limit.
+    override func checkPace() {
+        guard !isClosed, !isAsking || reader.isWindowWanted, reader.requestMemoryBytes > 0 else {
+            paceSeconds = 0
+            return
+        }
+        paceSeconds += 1
+        guard paceSeconds > WireConnection.paceSecondsMax else { return }
+        shared.counters.slowConnectionsClosed.wrappingAdd(1, ordering: .relaxed)
+        fail(reader.missing("not complete in \(WireConnection.paceSecondsMax) seconds, while others wait for memory"))
     }
 }

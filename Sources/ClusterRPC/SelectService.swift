@@ -31,9 +31,14 @@ final class SelectService: Sendable {
     ) {
         counters.add(request.call)
         threads.submit { state in
-            guard case .active = state else { return reply([]) }
+            guard case .active = state else {
+                request.giveBack()
+                return reply([])
+            }
             var response = RawBuffer()
             self.run(request, readAtSeconds, &response)
+            // Whoever waits for the memory is to find it free when the budget hears of it.
+            request.giveBack()
             reply(response.array())
         }
     }

@@ -55,6 +55,8 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Bytes that may wait of a sender that has closed its side, unless memory is short.
     static let unaskedBytesMax = 1 << 20
+    /// Seconds for which a connection may keep memory that others wait for without making progress.
+    static let paceSecondsMax = 10
 
     init(_ shared: RPCShared, _ port: WirePort, serverCompresses: Bool) {
         self.shared = shared
@@ -143,12 +145,14 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
         fail(WireError(.badAnswer, "cannot send an answer: " + text))
     }
 
-    /// The connection is not read from until another one with a compressed stream ends: that may be never.
-    final func sayThatWindowWaits(_ bytes: Int) {
+    /// Tells of a window that waits for other windows: the connection is not read from until another one with a compressed
+    /// stream ends, and that may be never. One that waits for packets goes on when they are done: nothing is said of it.
+    final func sayThatWindowWaits(_ bytes: Int, _ window: BudgetAccount) {
+        guard shared.budget.waitsForWindows(window) else { return }
         shared.log.limited(
             .warn,
             "\(port.rawValue) conn from \(peer) waits for \(bytes) bytes for its compressed stream: the streams of other "
-                + "connections hold all that there is for them; more of -memory.allowedBytes, or senders that do not "
+                + "connections hold, or wait for, all that there is for them; more of -memory.allowedBytes, or senders that do not "
                 + "compress, would let it go on")
     }
 
@@ -181,7 +185,7 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
         clearDeadline()
         shared.log.limited(.info, "closing \(port.rawValue) conn from \(peer)")
         end()
-        // A step that is under way looks at the input.
+        // A step that is under way looks at the input, and forgets it at its end.
         if !isStepping { forgetInput() }
         context.close(promise: nil)
     }
@@ -243,7 +247,8 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
             if let missing, handshake.step == .done { fail(missing) } else { close() }
         }
         shared.unregister(self)
-        forgetInput()
+        // An answer that cannot be written ends the channel in the middle of a step, which still looks at the input.
+        if !isStepping { forgetInput() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -262,7 +267,10 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
     private func step() {
         guard !isStepping else { return }
         isStepping = true
-        defer { isStepping = false }
+        defer {
+            isStepping = false
+            if isClosed { forgetInput() }
+        }
         while !isWaiting, !isClosed {
             wasResumed = false
             let outcome: Outcome
@@ -303,7 +311,7 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
         }
         if count == input.readableBytes {
             forgetInput()
-        } else {
+        } else if !isClosed {
             input.moveReaderIndex(forwardBy: count)
         }
         return try result.get()
@@ -331,7 +339,7 @@ class WireConnection: ChannelInboundHandler, @unchecked Sendable {
             begin(clientCompresses: handshake.clientCompresses)
         } else {
             send(answer.bytes, seconds: WireLimits.handshakeSeconds, sent: nil)
-            waitForHandshake()
+            if !isClosed { waitForHandshake() }
         }
         return .goesOn
     }

@@ -7,8 +7,8 @@
 // nothing holds nothing. The decoder of the stream writes into the chunk itself. Rows are read from there (RowDecoder);
 // only a row that crosses the border of two chunks is copied.
 //
-// Contract: a packet owns its chunks, each with 32 bytes of slack behind, and gives them back to the pool when it goes. The reader has it alone until it is complete;
-// after that it is read-only. Threads: a reader has one owner; a complete packet may be passed on.
+// Contract: a packet owns its chunks, each with 32 bytes of slack behind, and gives them back to the pool when it goes, or
+// when its owner says so. The reader has it alone until it is complete; after that it is read-only. Threads: a reader has one owner; a complete packet may be passed on.
 
 import StorageBytes
 
@@ -45,10 +45,15 @@ public final class Packet: @unchecked Sendable {
         }
     }
 
-    deinit {
+    deinit { giveBack() }
+
+    /// Gives the chunks back, whoever still refers to the packet: nobody may read it any more.
+    public func giveBack() {
         for (index, chunk) in chunks.enumerated() {
             if let pool { pool.give(chunk.baseAddress.unsafelyUnwrapped, sizes[index]) } else { chunk.deallocate() }
         }
+        chunks = []
+        sizes = []
     }
 
     /// The chunk that comes next: small ones first, so that memory follows the bytes.

@@ -53,6 +53,10 @@ public struct SearchQuery: Sendable, Equatable {
         self.groups = groups
     }
 
+    /// Bytes of memory for each byte of an encoded query, at most. The worst are groups of one filter with a key and a value of
+    /// one byte: 6 bytes become three arrays of 64, 48 and 48 bytes, and a place in a list that doubles.
+    public static let memoryFactor = 32
+
     /// Decodes a query that takes all of `bytes`.
     ///
     /// - Throws: `.truncated`, `.overlongVarint`, `.unknownValue` for flags above 3, `.trailingBytes`. Counts reserve no

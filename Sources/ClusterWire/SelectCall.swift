@@ -83,17 +83,17 @@ public struct RegisteredName: Sendable, Equatable {
     public var timestampMs: Int64
 }
 
-/// A request that was read completely.
+/// A request that was read completely. Read-only until it is given back; threads: one after the other.
 public final class SelectRequest: @unchecked Sendable {
     /// What is called.
     public let call: SelectCall
     /// Seconds granted, counted from when the call was read.
     public let timeoutSeconds: UInt32
     /// The arguments.
-    public let arguments: SelectArguments
+    public private(set) var arguments: SelectArguments
     /// The names of `registerMetricNames_v1`.
-    public let names: [RegisteredName]
-    private let held: RawBuffer
+    public private(set) var names: [RegisteredName]
+    private var held: RawBuffer
 
     /// The bytes of the request. Valid as long as it lives.
     public var bytes: UnsafeRawBufferPointer { held.bytes }
@@ -107,6 +107,13 @@ public final class SelectRequest: @unchecked Sendable {
         self.arguments = arguments
         self.names = names
         self.held = held
+    }
+
+    /// Gives the memory back, whoever still refers to the request: nobody may read it any more.
+    public func giveBack() {
+        arguments = .names
+        names = []
+        held = RawBuffer()
     }
 }
 

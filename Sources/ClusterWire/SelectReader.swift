@@ -3,9 +3,12 @@
 //   bytes8 rpcName | u32 timeout | arguments
 //
 // Decoded bytes are held until a request is complete; every attempt starts at the last point that is known to be good: the
-// beginning of the arguments or, for registerMetricNames, behind the last whole name. Sizes are checked as soon as
-// they are read. Memory follows the bytes that have come: it is doubled in steps that the caller has to grant, and what is
-// granted is what the buffer takes. Of names to register, the list of their places is granted with the bytes.
+// beginning of the arguments or, for registerMetricNames, behind the last whole name. No more is read than the request
+// lacks for certain, so nothing of the next one is ever held. Sizes are checked with each attempt.
+//
+// Memory follows the bytes that have come: it is doubled in steps that the caller has to grant, and what is granted is what
+// the buffer takes. Of names to register, the list of their places is granted with the bytes; a search query takes many
+// times its bytes as values, and is decoded only when they are granted.
 //
 // Threads: one owner at a time.
 
@@ -28,6 +31,8 @@ public struct SelectReader: ~Copyable {
     private var granted = 0  // bytes that `held` may take
     private var grantedAll = 0  // the same with the list of names
     private var wanted = 0
+    private var queryGranted = 0, queryWanted = 0  // for a query as values
+    private var lacking = SelectReader.firstFieldBytes  // bytes to come before another attempt makes sense
     private var call: SelectCall?
     private var timeout: UInt32?
     private var argumentsStart = 0
@@ -35,6 +40,9 @@ public struct SelectReader: ~Copyable {
     private var namesWanted: Int?
     private var parsed = 0  // everything before is understood
     private static let stepBytes = 64 << 10
+    private static let firstFieldBytes = 8
+    /// Bytes of the smallest name to register: its length and its timestamp.
+    private static let nameBytesMin = 16
 
     /// A reader at the first byte behind the handshake.
     public init(_ stream: consuming StreamDecoder) { self.stream = stream }
@@ -60,12 +68,28 @@ public struct SelectReader: ~Copyable {
     public mutating func grantMemory(_ bytes: Int) {
         if stream.memoryWantedBytes > 0 {
             stream.grantMemory()
+        } else if queryWanted > 0 {
+            queryGranted += bytes
+            grantedAll += bytes
+            queryWanted = 0
         } else {
             granted += wanted
             grantedAll += bytes
             wanted = 0
-            if granted > held.capacity { held.reserve(granted - held.count) }
+            if granted > held.capacity { held.reserveExactly(granted - held.count) }
         }
+    }
+
+    /// Gives the memory up that was granted, when no request has begun: a compressed stream may take it without a byte coming
+    /// out.
+    ///
+    /// - Returns: Whether there was any.
+    public mutating func giveUpMemory() -> Bool {
+        guard isBetweenRequests, grantedAll > 0 else { return false }
+        held = RawBuffer()
+        granted = 0
+        grantedAll = 0
+        return true
     }
 
     /// Bytes of memory for each byte of names: a name of 16 bytes has a place of 24 in a list that doubles.
@@ -76,7 +100,8 @@ public struct SelectReader: ~Copyable {
     /// - Throws: `.badRequest`, `.tooBig`, `.badStream`: the connection has to be closed without a response.
     public mutating func advance(_ input: inout ByteCursor) throws(WireError) -> Progress {
         while true {
-            if held.count > parsed, let request = try parse() { return .request(request) }
+            if lacking <= 0, let request = try parse() { return .request(request) }
+            if queryWanted > 0 { return .needsMemory(queryWanted) }
             if held.count >= granted {
                 // The first step is small and for nothing: names of calls and most arguments fit it.
                 if input.remaining == 0, !stream.mayHoldOutput { return .needsInput }
@@ -88,10 +113,11 @@ public struct SelectReader: ~Copyable {
                     ? 4096 : min(max(granted, SelectReader.stepBytes), WireLimits.requestBytesMax - granted)
                 return .needsMemory(call == .registerMetricNames ? wanted * SelectReader.nameFactor : wanted)
             }
-            let room = min(granted - held.count, SelectReader.stepBytes)
+            let room = min(granted - held.count, lacking, SelectReader.stepBytes)
             let count = try stream.read(
                 &input, into: UnsafeMutableRawBufferPointer(start: held.end, count: room))
             held.commit(count)
+            lacking -= count
             if count > 0 { continue }
             return stream.memoryWantedBytes > 0
                 ? .needsMemory(stream.memoryWantedBytes - stream.memoryBytes) : .needsInput
@@ -105,18 +131,25 @@ public struct SelectReader: ~Copyable {
             let call = try readCall(&cursor)
             let timeout = try readTimeout(&cursor)
             let arguments = try readArguments(call, &cursor)
-            return finish(call, timeout, arguments, rest: cursor.rest)
+            return finish(call, timeout, arguments)
         } catch {
             switch error {
-            case .missing: return nil
+            case .missing(let bytes):
+                lacking = bytes
+                return nil
+            case .memory(let bytes):
+                queryWanted = bytes
+                return nil
             case .wrong(let wrong): throw wrong
             }
         }
     }
 
     private enum Failure: Error {
-        /// The bytes end: try again with more of them.
-        case missing
+        /// The bytes end: try again with at least so many more of them.
+        case missing(Int)
+        /// Bytes of memory have to be granted before.
+        case memory(Int)
         case wrong(WireError)
 
         init(_ kind: WireError.Kind, _ message: String) {
@@ -125,21 +158,20 @@ public struct SelectReader: ~Copyable {
     }
 
     private mutating func finish(
-        _ call: SelectCall, _ timeout: UInt32, _ arguments: SelectArguments, rest: UnsafeRawBufferPointer
+        _ call: SelectCall, _ timeout: UInt32, _ arguments: SelectArguments
     ) -> SelectRequest {
-        // The bytes behind belong to the next request.
-        var next = RawBuffer(copying: rest)
-        let end = held.count - rest.count
-        swap(&next, &held)
-        next.truncate(to: end)
-        let request = SelectRequest(call, timeout, arguments, names, next)
+        var complete = RawBuffer()
+        swap(&complete, &held)
+        let request = SelectRequest(call, timeout, arguments, names, complete)
         self.call = nil
         self.timeout = nil
         names = []
         namesWanted = nil
         parsed = 0
-        granted = held.capacity
-        grantedAll = granted
+        granted = 0
+        grantedAll = 0
+        queryGranted = 0
+        lacking = SelectReader.firstFieldBytes
         return request
     }
 
@@ -208,19 +240,28 @@ public struct SelectReader: ~Copyable {
             namesWanted = Int(count)
             parsed = held.count - cursor.remaining
         }
-        while names.count < namesWanted ?? 0 {
-            let name = try bytes8(&cursor, "metricNameRaw", WireLimits.registeredNameBytesMax)
-            let timestamp = Int64(bitPattern: try number(&cursor, UInt64.self))
-            parsed = held.count - cursor.remaining
-            names.append(
-                RegisteredName(start: parsed - 8 - name.count, count: name.count, timestampMs: timestamp))
+        do {
+            while names.count < namesWanted ?? 0 {
+                let name = try bytes8(&cursor, "metricNameRaw", WireLimits.registeredNameBytesMax)
+                let timestamp = Int64(bitPattern: try number(&cursor, UInt64.self))
+                parsed = held.count - cursor.remaining
+                names.append(
+                    RegisteredName(start: parsed - 8 - name.count, count: name.count, timestampMs: timestamp))
+            }
+        } catch {
+            guard case .missing(let bytes) = error else { throw error }
+            // All names that are left, up to the length of the last one, so that many short ones take few attempts.
+            let left = (namesWanted ?? 0) - names.count
+            throw .missing(max(bytes, (left - 1) * SelectReader.nameBytesMin + 8 - (held.count - parsed)))
         }
     }
 
     private func number<Value: FixedWidthInteger & UnsignedInteger>(
         _ cursor: inout ByteCursor, _ type: Value.Type
     ) throws(Failure) -> Value {
-        guard let value = try? cursor.readBigEndian(Value.self) else { throw .missing }
+        guard let value = try? cursor.readBigEndian(Value.self) else {
+            throw .missing(MemoryLayout<Value>.size - cursor.remaining)
+        }
         return value
     }
 
@@ -232,7 +273,7 @@ public struct SelectReader: ~Copyable {
             throw Failure(
                 .tooBig, "cannot read \(what): too big data size: \(count); it mustn't exceed \(limit) bytes")
         }
-        guard let bytes = try? cursor.readBytes(Int(count)) else { throw .missing }
+        guard let bytes = try? cursor.readBytes(Int(count)) else { throw .missing(Int(count) - cursor.remaining) }
         return bytes
     }
 
@@ -254,6 +295,8 @@ public struct SelectReader: ~Copyable {
         _ cursor: inout ByteCursor, _ what: String = "searchQuery", _ limit: Int = WireLimits.queryBytesMax
     ) throws(Failure) -> SearchQuery {
         let bytes = try bytes8(&cursor, what, limit)
+        let needed = bytes.count * SearchQuery.memoryFactor
+        guard queryGranted >= needed else { throw .memory(needed - queryGranted) }
         do { return try SearchQuery(decoding: bytes) } catch {
             throw Failure(.badRequest, "cannot unmarshal SearchQuery: \(error)")
         }

@@ -64,8 +64,16 @@ public struct RawBuffer: ~Copyable, @unchecked Sendable {
         if count &+ extra > capacity { grow(extra) }
     }
 
+    /// Makes room for `extra` more bytes and no further ones: for memory that is counted. Copies the contents.
+    public mutating func reserveExactly(_ extra: Int) {
+        if count + extra > capacity { move(toCapacity: count + extra) }
+    }
+
     @usableFromInline @inline(never) mutating func grow(_ extra: Int) {
-        let wanted = Swift.max(count + extra, Swift.min(capacity * 2, capacity + (64 << 20)), 64)
+        move(toCapacity: Swift.max(count + extra, Swift.min(capacity * 2, capacity + (64 << 20)), 64))
+    }
+
+    private mutating func move(toCapacity wanted: Int) {
         let target = UnsafeMutableRawPointer.allocate(byteCount: wanted + RawBuffer.slack, alignment: 64)
         target.copyMemory(from: base, byteCount: count)
         storage.deallocate()

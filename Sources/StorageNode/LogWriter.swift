@@ -117,30 +117,8 @@ final class LogWriter: Sendable {
 
     private func json(_ stamp: String, _ level: LogLevel, _ place: String, _ text: String) -> String {
         let time = stamp.isEmpty ? "" : "\"ts\":\"\(stamp)\","
-        return "{\(time)\"level\":\"\(level.name)\",\"caller\":\(LogWriter.jsonText(place)),"
-            + "\"msg\":\(LogWriter.jsonText(text))}\n"
-    }
-
-    /// A JSON string.
-    static func jsonText(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case "\t": quoted += "\\t"
-            case "\r": quoted += "\\r"
-            default:
-                if scalar.value < 0x20 {
-                    let digits = String(scalar.value, radix: 16)
-                    quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-                } else {
-                    quoted.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return quoted + "\""
+        return "{\(time)\"level\":\"\(level.name)\",\"caller\":\(JSONText.quote(place)),"
+            + "\"msg\":\(JSONText.quote(text))}\n"
     }
 
     /// 2022-01-18T12:34:56.789Z, or with an offset such as +0200.

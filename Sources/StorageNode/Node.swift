@@ -33,7 +33,7 @@ public final class Node: @unchecked Sendable {
     private let flags: FlagValues
     private let log: NodeLog
     private let writer: LogWriter
-    private let group: MultiThreadedEventLoopGroup
+    let group: MultiThreadedEventLoopGroup
     let storage: NodeStorage
     let rpc: RPCServer
     private let http = Protected<AdminServer?>(nil)  // set in init, behind the RPC ports

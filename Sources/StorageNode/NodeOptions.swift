@@ -38,7 +38,8 @@ struct NodeOptions: Sendable {
 
         storage.retentionMs = try FlagText.retentionMs(retentionText)
         storage.cacheBytesMax = allowedMemoryBytes
-        // What is not flushed yet follows the memory for caches below 2 GiB of it.
+        // What is not flushed yet follows the memory for caches: entries of the index below 1.94 GiB of it (52 MB * 40) down to
+        // 13 MB, samples below 1.43 GiB (48 MB * 32) down to 16 MiB.
         storage.table.memoryBytesMax = min(
             storage.table.memoryBytesMax, max(13_000_000, allowedMemoryBytes / 40))
         storage.samples.memoryBytesMax = min(storage.samples.memoryBytesMax, max(16 << 20, allowedMemoryBytes / 32))

@@ -77,4 +77,26 @@ import Testing
         budget.close(packet)
         #expect(budget.figures.used == 0)
     }
+
+    @Test func aWindowThatWaitsForOtherWindowsHurriesNobody() {
+        let budget = ByteBudget(totalBytes: 0)  // a pool of 32 MiB
+        let accounts = (0..<3).map { _ in BudgetAccount(.window) }
+        #expect(budget.take(8 << 20, for: accounts[0]) {})
+        #expect(budget.take(8 << 20, for: accounts[1]) {})
+        #expect(!budget.take(8 << 20, for: accounts[2]) {})
+        #expect(!budget.isTight)
+        // Now it is for packets that it waits.
+        let packet = BudgetAccount(.message)
+        #expect(budget.take(16 << 20, for: packet) {})
+        budget.close(accounts[2])
+        budget.close(accounts[1])
+        let other = BudgetAccount(.message), late = BudgetAccount(.window)
+        #expect(budget.take(1 << 20, for: other) {})
+        #expect(!budget.take(8 << 20, for: late) {})
+        #expect(budget.isTight)
+        budget.close(other)
+        #expect(!budget.isTight)
+        for account in accounts + [packet, late] { budget.close(account) }
+        #expect(budget.figures.used == 0)
+    }
 }

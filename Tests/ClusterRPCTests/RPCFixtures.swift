@@ -2,6 +2,8 @@
 
 import ClusterWire
 import Glibc
+import NIOCore
+import NIOEmbedded
 import NIOPosix
 import NodeSupport
 import StorageBytes
@@ -9,6 +11,7 @@ import StorageEngine
 import StorageRuntime
 import Synchronization
 import TestSupport
+import Testing
 
 @testable import ClusterRPC
 
@@ -43,13 +46,16 @@ final class TestServer: @unchecked Sendable {
     let logClock = VirtualClock(unixMilliseconds: 0)
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
 
-    init(memoryBytesMax: Int = 0, workers: Int = 2, hasTimer: Bool = true) throws {
+    init(
+        memoryBytesMax: Int = 0, workers: Int = 2, hasTimer: Bool = true, compressesResponses: Bool = true
+    ) throws {
         var options = RPCOptions()
         options.insertAddress = "127.0.0.1:0"
         options.selectAddress = "127.0.0.1:0"
         options.memoryBytesMax = memoryBytesMax
         options.workers = workers
         options.hasTimer = hasTimer
+        options.compressesResponses = compressesResponses
         let lines = lines
         let log = NodeLog(clock: logClock) { level, _, text in lines.withLock { $0.append("\(level.name) \(text)") } }
         server = try RPCServer(options: options, storage: storage, group: group, log: log)
@@ -82,10 +88,12 @@ final class TestServer: @unchecked Sendable {
         return socket
     }
 
-    func select() throws -> TestSocket {
-        let socket = try TestSocket(port: server.selectPort)
+    func select(receiveBufferBytes: Int? = nil) throws -> TestSocket {
+        let socket = try TestSocket(port: server.selectPort, receiveBufferBytes: receiveBufferBytes)
         try socket.send(WirePort.vmselect.hello + [0] + Array("ok".utf8))
-        guard try socket.receive(5) == Array("okok".utf8) + [1] else { throw TestSupportError("no handshake") }
+        guard try socket.receive(5) == Array("okok".utf8) + [server.shared.compressesResponses ? 1 : 0] else {
+            throw TestSupportError("no handshake")
+        }
         return socket
     }
 
@@ -112,5 +120,67 @@ final class TestServer: @unchecked Sendable {
         var output = RawBuffer()
         writer.send(through: &encoder, to: &output)
         return output.array()
+    }
+}
+
+/// A connection behind its handshake, without a socket: the test is its peer and turns its event loop.
+struct EmbeddedConnection {
+    let storage = RecordingStorage()
+    let lines = Protected<[String]>([])
+    let shared: RPCShared
+    let channel = EmbeddedChannel()
+    private let pool = BudgetAccount(.message), overdraft = BudgetAccount(.message)
+
+    /// - Parameter writes: Stands between the connection and the peer.
+    init(_ port: WirePort = .vminsert, compressed: Bool = false, writes: (any ChannelOutboundHandler)? = nil) throws {
+        let lines = lines
+        shared = RPCShared(
+            RPCOptions(), storage,
+            NodeLog { level, _, text in lines.withLock { $0.append("\(level.name) \(text)") } })
+        let handlers = channel.pipeline.syncOperations
+        if let writes { try handlers.addHandler(writes) }
+        switch port {
+        case .vminsert: try handlers.addHandler(InsertConnection(shared))
+        case .vmselect: try handlers.addHandler(SelectConnection(shared))
+        }
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        try deliver(port.hello + [compressed ? 1 : 0] + Array("ok".utf8))
+    }
+
+    var budget: ByteBudget { shared.budget }
+
+    func deliver(_ bytes: [UInt8]) throws {
+        try channel.writeInbound(ByteBuffer(bytes: bytes))
+        channel.embeddedEventLoop.run()
+    }
+
+    /// Takes the pool of the budget but for `left` bytes, and with `overdraft` what is kept for one packet.
+    func fillBudget(left: Int = 0, overdraft hasOverdraft: Bool = false) {
+        #expect(budget.take(budget.totalBytes - ByteBudget.overdraftBytes - budget.figures.used - left, for: pool) {})
+        if hasOverdraft { #expect(budget.take(1, for: overdraft) {}) }
+    }
+
+    func release() {
+        budget.close(overdraft)
+        budget.close(pool)
+        channel.embeddedEventLoop.run()
+    }
+
+    /// What the server does every second, so many times.
+    func passSeconds(_ count: Int) {
+        for _ in 0..<count {
+            shared.lookAtMemory()
+            channel.embeddedEventLoop.run()
+        }
+    }
+
+    func end() {
+        channel.embeddedEventLoop.run()
+        _ = try? channel.finish(acceptAlreadyClosed: true)
+        release()
+        shared.pool.finish()
+        shared.selects.finish()
+        #expect(shared.input.bytes == 0)
+        #expect(budget.figures.used == 0)
     }
 }

@@ -2,57 +2,20 @@
 // sender that has closed its side. Here a channel without a socket delivers them.
 
 import ClusterWire
-import NIOCore
-import NIOEmbedded
-import NodeSupport
-import StorageRuntime
-import TestSupport
 import Testing
 
 @testable import ClusterRPC
 
 @Suite struct UnaskedBytesTests {
-    /// A vminsert connection behind its handshake, none of whose packets gets memory until `release` is called.
-    private struct Stuck {
-        let storage = RecordingStorage()
-        let lines = Protected<[String]>([])
-        let shared: RPCShared
-        let channel = EmbeddedChannel()
-        private let pool = BudgetAccount(.message), overdraft = BudgetAccount(.message)
-
-        init() throws {
-            let lines = lines
-            shared = RPCShared(
-                RPCOptions(), storage,
-                NodeLog { level, _, text in lines.withLock { $0.append("\(level.name) \(text)") } })
-            #expect(shared.budget.take(shared.budget.totalBytes - ByteBudget.overdraftBytes, for: pool) {})
-            #expect(shared.budget.take(1, for: overdraft) {})
-            try channel.pipeline.syncOperations.addHandler(InsertConnection(shared))
-            try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-            try deliver(WirePort.vminsert.hello + [0] + Array("ok".utf8))
-        }
-
-        func deliver(_ bytes: [UInt8]) throws {
-            try channel.writeInbound(ByteBuffer(bytes: bytes))
-            channel.embeddedEventLoop.run()
-        }
-
-        func release() {
-            shared.budget.close(overdraft)
-            shared.budget.close(pool)
-            channel.embeddedEventLoop.run()
-        }
-
-        func end() {
-            channel.embeddedEventLoop.run()
-            _ = try? channel.finish(acceptAlreadyClosed: true)
-            shared.pool.finish()
-            shared.selects.finish()
-        }
+    /// A vminsert connection none of whose packets gets memory until `release` is called.
+    private func stuckConnection() throws -> EmbeddedConnection {
+        let stuck = try EmbeddedConnection()
+        stuck.fillBudget(overdraft: true)
+        return stuck
     }
 
     @Test func aFewAreKeptAndUsedLater() throws {
-        let stuck = try Stuck()
+        let stuck = try stuckConnection()
         let packet = TestServer.packet(3, rows: 5000, nameBytes: 100)
         #expect(packet.count < WireConnection.unaskedBytesMax)
         for start in stride(from: 0, to: packet.count, by: 50_000) {
@@ -69,7 +32,7 @@ import Testing
     }
 
     @Test func manyEndTheConnection() throws {
-        let stuck = try Stuck()
+        let stuck = try stuckConnection()
         let piece = [UInt8](repeating: 1, count: 60_000)
         try stuck.deliver([0, 0, 0, 0, 5, 0, 0, 0])  // 80 MiB
         var delivered = 0
@@ -88,7 +51,7 @@ import Testing
     }
 
     @Test func fewerWhenMemoryIsShort() throws {
-        let stuck = try Stuck()
+        let stuck = try stuckConnection()
         try stuck.deliver([0, 0, 0, 0, 5, 0, 0, 0])
         try stuck.deliver([UInt8](repeating: 1, count: 40_000))
         #expect(stuck.channel.isActive)

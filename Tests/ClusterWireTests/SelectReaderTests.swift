@@ -52,6 +52,48 @@ import Testing
         }
     }
 
+    /// Nothing behind a request is taken from the input, and a query is decoded only with memory for its values.
+    @Test func requestsTakeTheirOwnBytesOnly() throws {
+        var query = RawBuffer()
+        let filter = SearchQuery.Filter(key: [1], value: [2])
+        SearchQuery(
+            tenant: Tenant(bits: 5), range: WireTimeRange(minMs: 1, maxMs: 2),
+            groups: Array(repeating: [filter], count: 1000)
+        ).encode(to: &query)
+        let names = number(3) + (0..<3).flatMap { number(2) + [7, $0] + number(4) }
+        let all = [
+            request("search_v4", number(UInt64(query.count)) + query.array() + [1]),
+            request("registerMetricNames_v1", names), request("seriesCount_v2", number(5)),
+        ]
+        let bytes = Array(all.joined())
+        var reader = SelectReader(StreamDecoder(isCompressed: false))
+        var used: [Int] = []
+        var granted: [Int] = []
+        var grantedNow = 0
+        try bytes.withUnsafeBytes { input in
+            var cursor = ByteCursor(input)
+            while used.count < 3 {
+                switch try reader.advance(&cursor) {
+                case .request:
+                    used.append(input.count - cursor.remaining)
+                    granted.append(grantedNow)
+                    grantedNow = 0
+                    let (isBetween, held) = (reader.isBetweenRequests, reader.requestMemoryBytes)
+                    #expect(isBetween && held == 0)
+                case .needsMemory(let bytes):
+                    grantedNow += bytes
+                    reader.grantMemory(bytes)
+                case .needsInput:
+                    Issue.record("everything is there")
+                    return
+                }
+            }
+        }
+        #expect(used == [all[0].count, all[0].count + all[1].count, bytes.count])
+        #expect(granted[0] >= query.count * (SearchQuery.memoryFactor + 1))
+        #expect(granted[2] == 4096)
+    }
+
     @Test func handshakeInEveryCutting() throws {
         let input = WirePort.vmselect.hello + [1] + Array("ok".utf8) + [42]
         for piece in 1...input.count {

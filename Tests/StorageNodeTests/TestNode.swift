@@ -12,6 +12,8 @@ final class TestNode: @unchecked Sendable {
     let directory: TemporaryDirectory
     let node: Node
     let lines = Protected<[String]>([])
+    /// The clock of the deadlines of requests: it moves only when a test moves it.
+    let rpcClock = VirtualClock(unixMilliseconds: 1_642_464_000_000)
 
     /// A node with further flags. All samples of the golden data are of 2022, so retention is long.
     init(
@@ -25,7 +27,8 @@ final class TestNode: @unchecked Sendable {
         guard case .values(let values) = FlagParser.parse(arguments + flags, environment: { _ in nil }) else {
             throw TestSupportError("the flags are wrong: \(flags)")
         }
-        let options = try NodeOptions(values, environment: { _ in nil })
+        var options = try NodeOptions(values, environment: { _ in nil })
+        options.rpc.clock = rpcClock
         let lines = lines
         let writer = LogWriter(try LogSettings(values), version: "test")
         let log = NodeLog { level, _, text in lines.withLock { $0.append("\(level.name): \(text)") } }

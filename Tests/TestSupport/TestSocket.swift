@@ -7,9 +7,13 @@ public final class TestSocket: @unchecked Sendable {
     private var descriptor: Int32
     private static let waitMillisecondsMax: Int32 = 30_000
 
-    /// Connects.
-    public init(port: Int) throws {
+    /// Connects, with a buffer of about so many bytes for what is received.
+    public init(port: Int, receiveBufferBytes: Int? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        if let receiveBufferBytes {
+            var bytes = Int32(receiveBufferBytes)
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(4))
+        }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(UInt16(port).bigEndian)

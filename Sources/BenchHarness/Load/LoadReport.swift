@@ -101,7 +101,7 @@ public enum LoadReport {
     }
 
     private static func machineObject(_ machine: Provenance) -> String {
-        func quoted(_ text: String) -> String { QuotedText.quote(text) }
+        func quoted(_ text: String) -> String { JSONText.quote(text) }
         let fields = [
             "\"cpu\": " + quoted(machine.cpu), "\"cores\": \(machine.cores)",
             "\"memory_bytes\": \(machine.memoryBytes)", "\"kernel\": " + quoted(machine.kernel),
