@@ -24,8 +24,11 @@ public struct RPCOptions: Sendable {
     /// Whether responses to vmselect are compressed.
     public var compressesResponses = true
     /// Memory for what connections have sent, all together: packets, requests, windows of streams, bytes
-    /// not decoded yet. At least 142 MiB.
+    /// not decoded yet, and what the storage makes of them. At least 142 MiB beside ``storageBytes``.
     public var memoryBytesMax = 256 << 20
+    /// The part of ``memoryBytesMax`` that belongs to the storage: rows that were added and are not in parts yet. It is kept
+    /// free at all times: packets would have filled it before the first of them is added.
+    public var storageBytes = 0
     /// Threads that decode and add rows; 0 means one a CPU.
     public var workers = 0
     /// Says whether the time that a request was granted is over.
@@ -44,6 +47,7 @@ final class RPCShared: @unchecked Sendable {
     let counters = RPCCounters()
     let budget: ByteBudget
     let input: InputMemory
+    private let storageBytes: Int
     let chunks = ChunkPool()
     let pool: InsertPool
     let selects: SelectService
@@ -61,7 +65,8 @@ final class RPCShared: @unchecked Sendable {
         insertTraffic = ListenerCounters(name: "vminsert", address: options.insertAddress)
         selectTraffic = ListenerCounters(name: "vmselect", address: options.selectAddress)
         input = InputMemory(bytesMax: min(16 << 20, max(8 << 20, options.memoryBytesMax / 16)))
-        budget = ByteBudget(totalBytes: options.memoryBytesMax - input.bytesMax)
+        storageBytes = max(0, options.storageBytes)
+        budget = ByteBudget(totalBytes: options.memoryBytesMax - input.bytesMax - storageBytes)
         let workers = options.workers > 0 ? options.workers : CPUCount.available()
         pool = InsertPool(workers: workers, storage: storage, counters: counters, budget: budget, log: log)
         let clock = clock
@@ -120,7 +125,8 @@ final class RPCShared: @unchecked Sendable {
         return counters.metrics + insertTraffic.metrics + selectTraffic.metrics + [
             NodeMetric("vm_rpc_memory_bytes", memory.used + input.bytes),
             NodeMetric("vm_rpc_memory_peak_bytes", memory.usedMax + input.bytesPeak),
-            NodeMetric("vm_rpc_memory_max_bytes", budget.totalBytes + input.bytesMax),
+            NodeMetric("vm_rpc_memory_max_bytes", budget.totalBytes + input.bytesMax + storageBytes),
+            NodeMetric("vm_rpc_memory_storage_bytes", storageBytes),
             NodeMetric("vm_rpc_memory_waiting", memory.waiting),
             NodeMetric("vm_rpc_memory_waits_total", memory.waits),
         ]

@@ -35,6 +35,10 @@ public struct StorageOptions: Sendable {
     /// Receives log lines; nil drops them. Called while rows are being added, so it must not call the storage.
     public var log: (@Sendable (String) -> Void)?
 
+    /// Bytes that rows take from the call that adds them until they and their entries of the index are in parts, when as
+    /// many come as are taken. Caches, and the buffers of merges, are not in it.
+    public var writePathBytes: Int { samples.writePathBytes + table.writePathBytes }
+
     /// The defaults.
     public init() {}
 

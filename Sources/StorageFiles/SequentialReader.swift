@@ -14,7 +14,7 @@ import StorageRuntime
 /// Reads consecutive pieces of a file through a large buffer.
 public struct SequentialReader: ~Copyable {
     private let file: any ReadableFile
-    private var buffer = RawBuffer(capacity: SequentialReader.stepBytes)
+    private var buffer: RawBuffer
     private var bufferOffset = 0
     private var position = 0
 
@@ -27,6 +27,8 @@ public struct SequentialReader: ~Copyable {
     /// - Parameter isForgetting: Whether the operating system may drop what has been read.
     public init(_ file: any ReadableFile, isForgetting: Bool = false) {
         self.file = file
+        // A merge has a reader for each file of each source; most files of small parts are smaller than a step.
+        buffer = RawBuffer(capacity: min(SequentialReader.stepBytes, file.sizeBytes))
         self.isForgetting = isForgetting
     }
 

@@ -62,7 +62,9 @@ struct NodeOptions: Sendable {
         rpc.allowsTCP6 = flags.bool("enableTCP6")
         rpc.compressesResponses = !flags.bool("rpc.disableCompression")
         rpc.workers = processors
-        rpc.memoryBytesMax = min(max(256 << 20, allowedMemoryBytes / 8), 4 << 30)
+        // 192 MiB for connections at least: one packet of the largest size, bytes not decoded yet, and 75 MiB for the rest.
+        rpc.storageBytes = storage.writePathBytes
+        rpc.memoryBytesMax = min(max((192 << 20) + rpc.storageBytes, allowedMemoryBytes / 8), 4 << 30)
 
         admin.address = flags["httpListenAddr"]
         admin.allowsTCP6 = flags.bool("enableTCP6")

@@ -23,6 +23,9 @@ public struct TableOptions: Sendable {
     /// (or a MiB each). The default makes parts of about 25 MB, of some 40 thousand series: less would merge more, more costs
     /// memory.
     public var memoryBytesMax = 52_000_000
+
+    /// Bytes that items take between being added and being in a part when as many come as are taken.
+    public var writePathBytes: Int { memoryBytesMax * 3 / 2 }
     /// Items are made durable at the latest after this time, plus the time the flush takes (live mode; virtual time in
     /// deterministic mode).
     public var flushIntervalNanoseconds: UInt64 = 1_000_000_000
