@@ -229,7 +229,7 @@ import Testing
         func answered() -> Int { server.metric("vm_vmselect_rpc_requests_total{name=\"series_count\"}") }
         var last = -1
         var looks = 0
-        try Eventually.holds("the answers have stopped, or are complete") {
+        try Eventually.holds("the answers have stopped, or are complete", seconds: 300) {
             let now = answered()
             looks = now == last && now > 0 ? looks + 1 : 0
             last = now
