@@ -8,7 +8,9 @@
 // only a row that crosses the border of two chunks is copied.
 //
 // Contract: a packet owns its chunks, each with 32 bytes of slack behind, and gives them back to the pool when it goes, or
-// when its owner says so. The reader has it alone until it is complete; after that it is read-only. Threads: a reader has one owner; a complete packet may be passed on.
+// when its owner says so. The reader has it alone until it is complete; after that it is read-only.
+//
+// Threads: a reader has one owner; a complete packet may be passed on.
 
 import StorageBytes
 

@@ -36,7 +36,7 @@ public struct StorageOptions: Sendable {
     public var log: (@Sendable (String) -> Void)?
 
     /// Bytes that rows take from the call that adds them until they and their entries of the index are in parts, when as
-    /// many come as are taken. Caches, and the buffers of merges, are not in it.
+    /// many come as are taken. Open runs of the index, caches, and the buffers of merges are not in it.
     public var writePathBytes: Int { samples.writePathBytes + table.writePathBytes }
 
     /// The defaults.

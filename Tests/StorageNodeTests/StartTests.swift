@@ -116,22 +116,20 @@ import Testing
 
     /// Packets may fill all that is for connections before the first row of them is added, so what the storage takes for rows
     /// on their way to a part is kept free.
-    @Test(arguments: ["1MB", "512MiB", "1GiB", "2GiB", "14GB", "100GB"]) func memoryIsSharedOut(_ allowed: String)
-        throws
-    {
+    @Test(arguments: [
+        // The least of everything; samples and index follow the memory, then only the index; both at their most; an eighth of
+        // the memory is more than the least; and the most that is taken.
+        ("1MB", 50_331_648 + 19_500_000, 0), ("512MiB", 50_331_648 + 20_132_658, 0),
+        ("1GiB", 100_663_296 + 40_265_317, 0), ("1500MiB", 144_000_000 + 58_982_400, 0), ("2GiB", 222_000_000, 0),
+        ("14GB", 222_000_000, 1_750_000_000), ("100GB", 222_000_000, 4 << 30),
+    ]) func memoryIsSharedOut(_ allowed: String, _ storageBytes: Int, _ allBytes: Int) throws {
         guard
             case .values(let flags) = FlagParser.parse(
                 ["-memory.allowedBytes=\(allowed)"], environment: { _ in nil })
         else { throw TestSupportError("the flag is wrong") }
         let options = try NodeOptions(flags, environment: { _ in nil })
-        let connections = options.rpc.memoryBytesMax - options.rpc.storageBytes
-        #expect(options.rpc.storageBytes == options.storage.writePathBytes)
-        #expect(options.rpc.storageBytes >= 3 * (16 << 20))
-        #expect(options.rpc.storageBytes <= 3 * 48_000_000 + 78_000_000)
-        #expect(connections >= 192 << 20)
-        #expect(
-            options.rpc.memoryBytesMax <= max(options.allowedMemoryBytes / 8, connections + options.rpc.storageBytes))
-        #expect(options.rpc.memoryBytesMax <= 4 << 30)
+        #expect(options.rpc.storageBytes == storageBytes)
+        #expect(options.rpc.memoryBytesMax == (allBytes > 0 ? allBytes : (192 << 20) + storageBytes))
     }
 
     @Test func theMetricsPageTellsOfAllShares() throws {

@@ -24,8 +24,9 @@ public struct TableOptions: Sendable {
     /// memory.
     public var memoryBytesMax = 52_000_000
 
-    /// Bytes that items take between being added and being in a part when as many come as are taken.
+    /// Bytes of the runs that wait for their part when adding has to wait; open runs come on top.
     public var writePathBytes: Int { memoryBytesMax * 3 / 2 }
+
     /// Items are made durable at the latest after this time, plus the time the flush takes (live mode; virtual time in
     /// deterministic mode).
     public var flushIntervalNanoseconds: UInt64 = 1_000_000_000

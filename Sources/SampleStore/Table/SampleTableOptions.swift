@@ -18,6 +18,7 @@ public struct SampleTableOptions: Sendable {
     /// Bytes that rows take on their way from ``SampleTable/add(_:precisionBits:hint:)`` to a part when as many come as are
     /// taken: those that wait, and again as many for what is being converted with its order and its columns.
     public var writePathBytes: Int { memoryBytesMax * 3 }
+
     /// Shards that collect added rows; 0 means one per available CPU (two in deterministic mode).
     public var shardCount = 0
     /// Rows are searchable and durable at the latest after this time, plus the time the flush takes (live mode; virtual time
