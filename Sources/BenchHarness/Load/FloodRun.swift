@@ -104,7 +104,10 @@ public final class FloodRun: Sendable {
     public func run(_ profile: Profile) throws(HarnessError) -> FloodResult {
         let probe = NodeProbe(rpc: options.address, http: options.http)
         guard let base = probe.memory, let budget = probe.metrics()["vm_rpc_memory_max_bytes"] else {
-            throw HarnessError(.inputOutput, "the node has to run on this machine, with its metrics at \(options.http)")
+            throw HarnessError(
+                .inputOutput,
+                "no node answers at http://\(options.http)/metrics, or it does not run on this machine: its memory cannot be seen"
+            )
         }
         let packet = options.sendsRows ? try packetWithRows(profile) : packetWithoutRows()
         var result = FloodResult()
